@@ -1,0 +1,57 @@
+# Every target is a line of `make help`; CI runs these targets and nothing else (.ci/run).
+BIN := .venv/bin
+PYTHON ?= python3
+ARGS ?=
+JOBS ?= 2
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+PINS_ARGS ?=
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+  --annotation-style line $(PINS_ARGS) pyproject.toml --group build
+export PYTHON
+
+.PHONY: help serve setup dev test lint fmt type bench pins ci
+.DEFAULT_GOAL := help
+
+help: ## This list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/\1|\2/p' Makefile | while IFS='|' read -r t d; do printf '%-8s %s\n' "$$t" "$$d"; done
+
+serve: setup ## Run the server: make serve ARGS="--port 5100 --dev"
+	@$(BIN)/ecrate serve $(ARGS)
+
+setup: .venv/.stamp-run ## Make .venv with what ecrate needs to run
+
+dev: .venv/.stamp-dev ## The same, with what the tests and linters need
+
+.venv/.stamp-run: requirements/run.txt pyproject.toml tools/venv
+	tools/venv .venv $<
+	@touch $@
+
+.venv/.stamp-dev: requirements/dev.txt requirements/run.txt pyproject.toml tools/venv
+	tools/venv .venv $<
+	@touch .venv/.stamp-run $@
+
+test: dev ## Run the tests: make test PYTEST_ARGS="tests/aws -k put_image"
+	@tools/system-packages
+	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
+
+lint: dev ## Check format, style, types and layers
+	$(BIN)/ruff format --check . && $(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+fmt: dev ## Format the code and apply the linter's safe fixes
+	$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .
+
+type: dev ## Check the types only
+	$(BIN)/mypy
+
+bench: dev ## Measure: make bench BENCH_ARGS="push pull"
+	@tools/system-packages
+	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
+	$(COMPILE) --output-file requirements/run.txt
+	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+
+ci: lint test ## What CI runs

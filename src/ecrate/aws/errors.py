@@ -1,0 +1,79 @@
+"""Codes, statuses and bodies of errors at the AWS door; nowhere else are they known.
+
+Every modelled error is a 400 but ServerException (the model sets no other status).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ecrate.domain import errors
+
+# The domain's name for each condition, and ECR's exception for it.
+CODES: Final[dict[type[errors.EcrateError], str]] = {
+    errors.InvalidParameter: "InvalidParameterException",
+    errors.AccessDenied: "AccessDeniedException",
+    errors.InvalidToken: "UnrecognizedClientException",
+    errors.ExpiredToken: "ExpiredTokenException",
+    errors.UnknownAccessKey: "UnrecognizedClientException",
+    errors.RepositoryNotFound: "RepositoryNotFoundException",
+    errors.RepositoryAlreadyExists: "RepositoryAlreadyExistsException",
+    errors.RepositoryNotEmpty: "RepositoryNotEmptyException",
+    errors.InvalidTagParameter: "InvalidTagParameterException",
+    errors.TooManyTags: "TooManyTagsException",
+    errors.LimitExceeded: "LimitExceededException",
+    errors.ImageNotFound: "ImageNotFoundException",
+    errors.ImageAlreadyExists: "ImageAlreadyExistsException",
+    errors.ImageTagAlreadyExists: "ImageTagAlreadyExistsException",
+    errors.ImageTagDoesNotMatchDigest: "ImageNotFoundException",
+    errors.ImageDigestDoesNotMatch: "ImageDigestDoesNotMatchException",
+    errors.ImageReferencedByManifestList: "InvalidParameterException",
+    errors.LayersNotFound: "LayersNotFoundException",
+    errors.LayerNotFound: "LayersNotFoundException",
+    errors.LayerAlreadyExists: "LayerAlreadyExistsException",
+    errors.ReferencedImagesNotFound: "ReferencedImagesNotFoundException",
+    errors.UploadNotFound: "UploadNotFoundException",
+    errors.InvalidLayerPart: "InvalidLayerPartException",
+    errors.LayerPartTooSmall: "LayerPartTooSmallException",
+    errors.EmptyUpload: "EmptyUploadException",
+    errors.InvalidLayer: "InvalidLayerException",
+    # SDKs repeat what was throttled.
+    errors.UploadBusy: "ThrottlingException",
+    errors.BodyTruncated: "SerializationException",
+    errors.BodyTooLarge: "RequestEntityTooLargeException",
+}
+_STATUSES: Final = {"ServerException": 500, "RequestEntityTooLargeException": 413}
+
+
+@dataclass(eq=False)
+class FrontDoorError(Exception):
+    """A request refused before any operation; texts are AWS's common ones [A]."""
+
+    code: str
+    message: str
+    status: int = 400
+
+    def __str__(self) -> str:
+        return self.message
+
+
+SERVER_EXCEPTION: Final = FrontDoorError(
+    "ServerException", "The server failed to answer. See its log for this request id.", 500
+)
+
+
+def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[str, Any]]:
+    """Give status, code and body of an error."""
+    if isinstance(error, FrontDoorError):
+        return error.status, error.code, {"__type": error.code, "message": error.message}
+    code = CODES[type(error)]
+    body = {"__type": code, "message": str(error)}
+    if isinstance(error, errors.InvalidLayerPart):
+        body |= {
+            "registryId": error.registry_id,
+            "repositoryName": error.repository_name,
+            "uploadId": error.upload_id,
+            "lastValidByteReceived": error.last_valid_byte_received,
+        }
+    return _STATUSES.get(code, 400), code, body

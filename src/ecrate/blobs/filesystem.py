@@ -1,0 +1,140 @@
+"""Blobs as files.
+
+    DATA/
+      uploads/<key>            growing; flock()ed by the one who writes to it
+      blobs/<2 hex>/<key>      whole, never changed again
+
+A key is the id of the upload that brought the bytes. One path leads from the one folder to the
+other: write, fsync, rename, fsync of the folders. Both are on the same filesystem.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from ecrate.blobs.hashing import Buffer
+from ecrate.blobs.port import BusyError
+
+_RETRY: Final = 0.02
+
+
+class FilesystemBlobs:
+    """The blob store of the embedded default."""
+
+    def __init__(self, root: Path) -> None:
+        self._uploads = root / "uploads"
+        self._blobs = root / "blobs"
+        self._uploads.mkdir(parents=True, exist_ok=True)
+        for number in range(256):
+            (self._blobs / f"{number:02x}").mkdir(parents=True, exist_ok=True)
+        _sync_folder(self._blobs)
+        _sync_folder(root)
+
+    def open_upload(self, key: str, *, is_new: bool, wait: float) -> FileUpload:
+        path = self._uploads / key
+        flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            _lock(descriptor, wait)
+            # While this waited, the other writer may have made the file a blob.
+            if path.stat().st_ino != os.fstat(descriptor).st_ino:
+                raise FileNotFoundError(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return FileUpload(descriptor, self._uploads if is_new else None)
+
+    def commit(self, key: str) -> None:
+        target = self._path(key)
+        try:
+            (self._uploads / key).rename(target)
+        except FileNotFoundError:
+            if not target.exists():
+                raise
+        _sync_folder(target.parent)
+
+    def exists(self, key: str, size: int) -> bool:
+        try:
+            return self._path(key).stat().st_size == size
+        except FileNotFoundError:
+            return False
+
+    def open_blob(self, key: str) -> BinaryIO:
+        return self._path(key).open("rb", buffering=0)
+
+    def open_upload_for_reading(self, key: str) -> BinaryIO:
+        return (self._uploads / key).open("rb", buffering=0)
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+        (self._uploads / key).unlink(missing_ok=True)
+
+    def list_keys(self, before: float) -> Iterator[str]:
+        for folder in (self._uploads, *sorted(self._blobs.iterdir())):
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with contextlib.suppress(FileNotFoundError):
+                        if entry.stat().st_mtime < before:
+                            yield entry.name
+
+    def _path(self, key: str) -> Path:
+        return self._blobs / key[:2] / key
+
+
+class FileUpload:
+    """An upload's file, locked for one writer."""
+
+    __slots__ = ("_descriptor", "_new_in")
+
+    def __init__(self, descriptor: int, new_in: Path | None) -> None:
+        self._descriptor = descriptor
+        self._new_in = new_in
+
+    def start(self, size: int) -> None:
+        if os.fstat(self._descriptor).st_size < size:
+            raise FileNotFoundError("the upload has fewer bytes than its row says")
+        os.ftruncate(self._descriptor, size)
+        os.lseek(self._descriptor, size, os.SEEK_SET)
+
+    def write(self, data: Buffer) -> None:
+        written = os.write(self._descriptor, data)
+        while written < len(data):
+            written += os.write(self._descriptor, memoryview(data)[written:])
+
+    def sync(self) -> None:
+        os.fdatasync(self._descriptor)
+        if self._new_in is not None:
+            _sync_folder(self._new_in)
+            self._new_in = None
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _lock(descriptor: int, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise BusyError from None
+            time.sleep(_RETRY)
+        else:
+            return
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

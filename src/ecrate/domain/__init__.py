@@ -1,0 +1,3 @@
+"""Values and rules of a registry: the standard library only, no input or output."""
+
+from __future__ import annotations

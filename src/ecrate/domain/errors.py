@@ -1,0 +1,284 @@
+"""Every condition an operation can end in, with ECR's text for it.
+
+One class per condition, named as ECR's exception without `Exception`, carrying the facts as
+attributes. Codes and statuses are the fronts' business (`aws/errors.py`, `oci/errors.py`).
+Texts are those of ECR where it is known to say them; `[A]` marks a text that is assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class EcrateError(Exception):
+    """The root of all expected failures; `str()` gives the text a client sees."""
+
+    text: ClassVar[str] = ""
+
+    def __str__(self) -> str:
+        return self.text.format_map(vars(self))
+
+
+@dataclass(eq=False)
+class InvalidParameter(EcrateError):
+    """A member breaks a constraint. AWS: wording as published by users of the API."""
+
+    text = "Invalid parameter at '{member}' failed to satisfy constraint: '{constraint}'"
+    member: str
+    constraint: str
+
+
+@dataclass(eq=False)
+class AccessDenied(EcrateError):
+    """The caller may not do this; `resource` is an ARN or `*`. AWS: IAM's wording."""
+
+    text = (
+        "User: {principal} is not authorized to perform: ecr:{action} on resource: {resource} "
+        "because {reason}"
+    )
+    principal: str
+    action: str
+    resource: str
+    reason: str
+
+
+@dataclass(eq=False)
+class InvalidToken(EcrateError):
+    """A token, URL or page token that this server did not issue, or not for this use."""
+
+    text = "Your Authorization Token is invalid."
+
+
+@dataclass(eq=False)
+class ExpiredToken(EcrateError):
+    """A token that this server issued and whose time is over."""
+
+    text = "Your authorization token has expired. Reauthenticate and try again."
+
+
+@dataclass(eq=False)
+class UnknownAccessKey(EcrateError):
+    """No active access key has this id, or its secret is another."""
+
+    text = "The security token included in the request is invalid."
+
+
+@dataclass(eq=False)
+class RepositoryNotFound(EcrateError):
+    text = (
+        "The repository with name '{repository_name}' does not exist in the registry with id "
+        "'{registry_id}'"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class RepositoryAlreadyExists(EcrateError):
+    text = (
+        "The repository with name '{repository_name}' already exists in the registry with id "
+        "'{registry_id}'"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class RepositoryNotEmpty(EcrateError):
+    text = (
+        "The repository with name '{repository_name}' in registry with id '{registry_id}' cannot "
+        "be deleted because it still contains images"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class InvalidTagParameter(EcrateError):
+    text = "Invalid resource tag: {detail}"  # [A]
+    detail: str
+
+
+@dataclass(eq=False)
+class TooManyTags(EcrateError):
+    text = "A repository can have at most {limit} resource tags"  # [A]
+    limit: int
+
+
+@dataclass(eq=False)
+class LimitExceeded(EcrateError):
+    """`detail` is the whole sentence, naming the limit."""
+
+    text = "{detail}"
+    detail: str
+
+
+@dataclass(eq=False)
+class ImageNotFound(EcrateError):
+    text = (
+        "The image with imageId {{imageDigest:'{image_digest}', imageTag:'{image_tag}'}} does not "
+        "exist within the repository with name '{repository_name}' in the registry with id "
+        "'{registry_id}'"
+    )
+    image_digest: str
+    image_tag: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class ImageAlreadyExists(EcrateError):
+    text = (
+        "Image with digest '{image_digest}' and tag '{image_tag}' already exists in the "
+        "repository with name '{repository_name}' in registry with id '{registry_id}'"
+    )
+    image_digest: str
+    image_tag: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class ImageTagAlreadyExists(EcrateError):
+    """`reason` is `repository` or `tag`: which of the two is immutable."""
+
+    text = (
+        "The image tag '{image_tag}' already exists in the '{repository_name}' repository and "
+        "cannot be overwritten because the {reason} is immutable."
+    )
+    image_tag: str
+    repository_name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class ImageDigestDoesNotMatch(EcrateError):
+    text = "The digest '{given}' does not match the calculated digest '{actual}'"  # [A]
+    given: str
+    actual: str
+
+
+@dataclass(eq=False)
+class ImageTagDoesNotMatchDigest(EcrateError):
+    """The tag asked for points at another image than the digest asked for."""
+
+    text = "Requested image tag and digest do not match"  # [A]
+
+
+@dataclass(eq=False)
+class ImageReferencedByManifestList(EcrateError):
+    text = "Requested image referenced by manifest list: [{digests}]"
+    digests: str
+
+
+@dataclass(eq=False)
+class LayersNotFound(EcrateError):
+    """A manifest asks for layers that its repository does not have."""
+
+    text = (
+        "Layers with digests '[{digests}]' required for pushing image into repository with name "
+        "'{repository_name}' in the registry with id '{registry_id}' do not exist"
+    )
+    digests: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class LayerNotFound(EcrateError):
+    """ECR's LayersNotFoundException in its form for one layer."""
+
+    text = (
+        "The layer with digest '{layer_digest}' does not exist within the repository with name "
+        "'{repository_name}' in the registry with id '{registry_id}'"
+    )
+    layer_digest: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class LayerAlreadyExists(EcrateError):
+    text = (
+        "The layer with digest '{layer_digest}' already exists in the repository with name "
+        "'{repository_name}' in registry with id '{registry_id}'"  # [A]
+    )
+    layer_digest: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class ReferencedImagesNotFound(EcrateError):
+    text = (
+        "Images with digests '[{digests}]' required for pushing image into repository with name "
+        "'{repository_name}' in the registry with id '{registry_id}' do not exist"  # [A]
+    )
+    digests: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class UploadNotFound(EcrateError):
+    text = (
+        "The upload with id '{upload_id}' in the repository with name '{repository_name}' in "
+        "registry with id '{registry_id}' could not be found"  # [A]
+    )
+    upload_id: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class InvalidLayerPart(EcrateError):
+    """`last_valid_byte_received` is the index of the last byte kept, 0 when there is none [A]."""
+
+    text = "{detail}"
+    detail: str
+    registry_id: str
+    repository_name: str
+    upload_id: str
+    last_valid_byte_received: int
+
+
+@dataclass(eq=False)
+class LayerPartTooSmall(EcrateError):
+    text = "Layer parts must be at least 5 MiB in size"  # [A]
+
+
+@dataclass(eq=False)
+class EmptyUpload(EcrateError):
+    text = "The upload with id '{upload_id}' does not contain any layer parts"  # [A]
+    upload_id: str
+
+
+@dataclass(eq=False)
+class InvalidLayer(EcrateError):
+    text = "Layer digest '{given}' does not match calculated digest '{actual}'"  # [A]
+    given: str
+    actual: str
+
+
+@dataclass(eq=False)
+class UploadBusy(EcrateError):
+    """Another request is writing to this upload; the same call may succeed a moment later."""
+
+    text = "Another request is writing to the upload with id '{upload_id}'. Try again."
+    upload_id: str
+
+
+@dataclass(eq=False)
+class BodyTruncated(EcrateError):
+    """The client ended or stalled before the promised bytes were there."""
+
+    text = "The request body ended after {received} of {expected} bytes"
+    received: int
+    expected: int
+
+
+@dataclass(eq=False)
+class BodyTooLarge(EcrateError):
+    text = "The request body is larger than the {limit} bytes accepted here"
+    limit: int

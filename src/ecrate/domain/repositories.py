@@ -1,0 +1,76 @@
+"""What a repository is and which of its tags may move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ecrate.domain.names import RepositoryRef
+
+
+@dataclass(frozen=True, slots=True)
+class TagMutability:
+    """A repository's tag mutability mode with its exclusion filters.
+
+    `mode` is MUTABLE, IMMUTABLE, MUTABLE_WITH_EXCLUSION or IMMUTABLE_WITH_EXCLUSION; a filter's
+    `*` stands for any run of characters. AWS: user guide, "Image tag mutability".
+    """
+
+    mode: str = "MUTABLE"
+    filters: tuple[str, ...] = ()
+
+    def is_immutable(self, tag: str) -> bool:
+        """Tell whether `tag` may not be moved to another image."""
+        immutable = self.mode.startswith("IMMUTABLE")
+        if self.mode.endswith("_WITH_EXCLUSION") and any(_matches(f, tag) for f in self.filters):
+            return not immutable
+        return immutable
+
+
+def _matches(pattern: str, tag: str) -> bool:
+    # Greedy search for each literal in turn is linear; a regular expression with many `.*` is not.
+    first, *rest = pattern.split("*")
+    if not rest:
+        return tag == pattern
+    *middle, last = rest
+    if not tag.startswith(first) or len(tag) < len(first) + len(last) or not tag.endswith(last):
+        return False
+    position, end = len(first), len(tag) - len(last)
+    for literal in middle:
+        found = tag.find(literal, position, end)
+        if found < 0:
+            return False
+        position = found + len(literal)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Encryption:
+    """How a repository's content is said to be encrypted; `kms_key` is a key ARN."""
+
+    type: str = "AES256"
+    kms_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositorySettings:
+    """What a client chooses when it creates a repository."""
+
+    tag_mutability: TagMutability = TagMutability()
+    scan_on_push: bool = False
+    encryption: Encryption = Encryption()
+    resource_tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository that exists. `id` is its identity: a re-created name gets another one."""
+
+    id: int
+    ref: RepositoryRef
+    created_at: float
+    tag_mutability: TagMutability
+    scan_on_push: bool
+    encryption: Encryption
+    image_count: int
+
+

@@ -1,0 +1,277 @@
+"""Images: put, get, list, describe, delete. Rules: dossier sections 3.3 and 4."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ecrate.domain.errors import (
+    EcrateError,
+    ImageAlreadyExists,
+    ImageNotFound,
+    ImageReferencedByManifestList,
+    ImageTagAlreadyExists,
+    ImageTagDoesNotMatchDigest,
+    LayersNotFound,
+    LimitExceeded,
+    ReferencedImagesNotFound,
+)
+from ecrate.domain.images import Descriptor, Image, Manifest
+from ecrate.domain.names import Digest, ImageId, RepositoryRef
+from ecrate.domain.principals import Caller
+from ecrate.domain.repositories import Repository
+from ecrate.operations.authorization import open_repository
+from ecrate.operations.core import Core
+from ecrate.store import images as store
+from ecrate.store.database import Transaction
+from ecrate.store.layers import find_layer
+from ecrate.store.repositories import add_to_image_count
+
+_RECORD_PULLS_EVERY: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class ImageDetail:
+    """An image with its tags in lexical order."""
+
+    image: Image
+    tags: Sequence[str]
+
+
+def put_image(
+    core: Core, caller: Caller, ref: RepositoryRef, manifest: Manifest, tags: Sequence[str]
+) -> None:
+    """Store the manifest and point `tags` at it, all or nothing.
+
+    Raises `LayersNotFound`, `ReferencedImagesNotFound`, `ImageTagAlreadyExists`,
+    `LimitExceeded`, and `ImageAlreadyExists` where there was nothing to do.
+    """
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "PutImage")
+        image = store.find_image(tx, repository.id, manifest.digest.text)
+        tagged = {tag: store.find_tagged_image(tx, repository.id, tag) for tag in tags}
+        moving = [
+            tag
+            for tag, at in tagged.items()
+            if at is None or image is None or at.id != image.id
+        ]
+        if image is not None and not moving:
+            raise ImageAlreadyExists(
+                manifest.digest.text, ", ".join(tags) or "null", ref.name, ref.registry.id
+            )
+        for tag in moving:
+            if tagged[tag] is not None and repository.tag_mutability.is_immutable(tag):
+                whole = repository.tag_mutability.mode == "IMMUTABLE"
+                raise ImageTagAlreadyExists(tag, ref.name, "repository" if whole else "tag")
+        image_id = _insert(core, tx, repository, manifest) if image is None else image.id
+        for tag in moving:
+            store.put_tag(tx, repository.id, tag, image_id)
+        _check_tag_count(core, tx, repository, manifest.digest)
+
+
+def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
+    ref = repository.ref
+    layers, missing = {}, []
+    for descriptor in manifest.layers:
+        layer = find_layer(tx, repository.id, descriptor.digest.text)
+        if layer is not None:
+            layers.setdefault(layer.blob_id, descriptor.media_type)
+        elif not descriptor.is_foreign:
+            missing.append(descriptor)
+    if missing:
+        raise LayersNotFound(_listed(missing), ref.name, ref.registry.id)
+    children: dict[int, Image] = {}
+    for descriptor in manifest.children:
+        child = store.find_image(tx, repository.id, descriptor.digest.text)
+        if child is None:
+            missing.append(descriptor)
+        else:
+            children[child.id] = child
+    if missing:
+        raise ReferencedImagesNotFound(_listed(missing), ref.name, ref.registry.id)
+    limit = core.limits.images_per_repository
+    if add_to_image_count(tx, repository.id, 1) > limit:
+        raise LimitExceeded(
+            f"The repository with name '{ref.name}' in registry with id '{ref.registry.id}' "
+            f"already has the maximum allowed number of images which is '{limit}'"  # [A]
+        )
+    size = max((child.size for child in children.values()), default=manifest.size)
+    references = store.ImageReferences(list(layers.items()), list(children))
+    return store.insert_image(tx, repository.id, manifest, size, references, core.clock())
+
+
+def _listed(descriptors: Sequence[Descriptor]) -> str:
+    return ", ".join(dict.fromkeys(descriptor.digest.text for descriptor in descriptors))
+
+
+def _check_tag_count(
+    core: Core, tx: Transaction, repository: Repository, digest: Digest
+) -> None:
+    image = store.find_image(tx, repository.id, digest.text)
+    limit = core.limits.tags_per_image
+    if image is not None and image.tag_count > limit:
+        raise LimitExceeded(
+            f"The image with digest '{digest}' in the repository with name "
+            f"'{repository.ref.name}' already "
+            f"has the maximum allowed number of tags which is '{limit}'"  # [A]
+        )
+
+
+def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId) -> Image:
+    """Give the image's row; raises `ImageNotFound`, or `ImageTagDoesNotMatchDigest`."""
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "BatchGetImage")
+        return _find(tx, repository, image_id)
+
+
+def read_manifest(core: Core, image: Image) -> bytes:
+    """Give the image's manifest byte for byte as it was pushed."""
+    with core.database.read() as tx:
+        return store.read_manifest(tx, image.id)
+
+
+def is_pull_due(core: Core, image: Image) -> bool:
+    """Tell whether a pull of the image now is worth a write: at most one an hour."""
+    return (
+        image.last_pulled_at is None or core.clock() - image.last_pulled_at > _RECORD_PULLS_EVERY
+    )
+
+
+def record_pull(core: Core, image: Image) -> None:
+    """Note that the image was pulled now."""
+    with core.database.write() as tx:
+        store.record_pull(tx, image.id, core.clock())
+
+
+def describe_images(
+    core: Core, caller: Caller, ref: RepositoryRef, image_ids: Sequence[ImageId]
+) -> list[ImageDetail]:
+    """Describe the named images, each once; raises `ImageNotFound` for the first missing."""
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "DescribeImages")
+        found = {}
+        for image_id in image_ids:
+            image = _find(tx, repository, image_id)
+            found[image.id] = image
+        return [_detail(tx, image) for image in found.values()]
+
+
+def list_image_details(
+    core: Core, caller: Caller, ref: RepositoryRef, *, status: str, after: int, limit: int
+) -> tuple[list[ImageDetail], int | None]:
+    """Give a page of images in the order they came, and where the next one goes on."""
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "DescribeImages")
+        images = store.list_images(tx, repository.id, status, after, limit + 1)
+        page = [_detail(tx, image) for image in images[:limit]]
+    return page, page[-1].image.id if len(images) > limit else None
+
+
+def list_images(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    *,
+    status: str,
+    after: tuple[int, str],
+    limit: int,
+) -> tuple[list[ImageId], tuple[int, str] | None]:
+    """Give a page of image ids, one a tag, and where the next one goes on."""
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "ListImages")
+        rows = store.list_image_ids(tx, repository.id, status, after, limit + 1)
+    page = [ImageId(Digest(digest), tag) for _, digest, tag in rows[:limit]]
+    if len(rows) <= limit:
+        return page, None
+    last_id, _, last_tag = rows[limit - 1]
+    return page, (last_id, last_tag or "")
+
+
+def list_tags(
+    core: Core, caller: Caller, ref: RepositoryRef, *, after: str, limit: int
+) -> tuple[list[str], bool]:
+    """Give a page of tags in lexical order, and whether there are more."""
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "ListImages")
+        tags = store.list_tags(tx, repository.id, after, limit + 1)
+    return tags[:limit], len(tags) > limit
+
+
+def batch_delete_image(
+    core: Core, caller: Caller, ref: RepositoryRef, image_ids: Sequence[ImageId | EcrateError]
+) -> list[Sequence[ImageId] | EcrateError]:
+    """Delete images in the order given; each answer is what was removed, or why nothing was.
+
+    By tag, the image goes with its last tag. What an index lists stays. An entry that is an
+    error already is given back as its own answer.
+    """
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "BatchDeleteImage")
+        return [
+            _attempt(core, tx, repository, entry)
+            if isinstance(entry, ImageId)
+            else entry
+            for entry in image_ids
+        ]
+
+
+def _attempt(
+    core: Core, tx: Transaction, repository: Repository, image_id: ImageId
+) -> Sequence[ImageId] | EcrateError:
+    try:
+        return _delete(core, tx, repository, image_id)
+    except EcrateError as error:
+        return error
+
+
+def _delete(
+    core: Core, tx: Transaction, repository: Repository, image_id: ImageId
+) -> Sequence[ImageId]:
+    image = _find(tx, repository, image_id)
+    by_tag = image_id.tag if image_id.digest is None else None
+    if by_tag is not None and image.tag_count > 1:
+        store.delete_tag(tx, repository.id, by_tag, image.id)
+        return [ImageId(image.digest, by_tag)]
+    tags = store.list_tags_of_image(tx, image.id)
+    delete_whole_image(core, tx, repository, image)
+    return [ImageId(image.digest, tag) for tag in tags] or [ImageId(image.digest)]
+
+
+def delete_whole_image(core: Core, tx: Transaction, repository: Repository, image: Image) -> None:
+    """Take the image away; raises `ImageReferencedByManifestList` while an index lists it."""
+    indexes = store.list_indexes_of(tx, image.id)
+    if indexes:
+        raise ImageReferencedByManifestList(", ".join(indexes))
+    store.delete_image(tx, repository.id, image.id, core.clock())
+    add_to_image_count(tx, repository.id, -1)
+
+
+def delete_tag(core: Core, caller: Caller, ref: RepositoryRef, tag: str) -> None:
+    """Remove the tag and nothing else (the registry door's delete by tag)."""
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "BatchDeleteImage")
+        image = _find(tx, repository, ImageId(tag=tag))
+        store.delete_tag(tx, repository.id, tag, image.id)
+
+
+def _find(tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
+    image = None
+    if image_id.tag is not None:
+        image = store.find_tagged_image(tx, repository.id, image_id.tag)
+    elif image_id.digest is not None:
+        image = store.find_image(tx, repository.id, image_id.digest.text)
+    if image is None:
+        raise ImageNotFound(
+            "null" if image_id.digest is None else image_id.digest.text,
+            image_id.tag or "null",
+            repository.ref.name,
+            repository.ref.registry.id,
+        )
+    if image_id.digest is not None and image.digest != image_id.digest:
+        raise ImageTagDoesNotMatchDigest
+    return image
+
+
+def _detail(tx: Transaction, image: Image) -> ImageDetail:
+    return ImageDetail(image, store.list_tags_of_image(tx, image.id) if image.tag_count else ())

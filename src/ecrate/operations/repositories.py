@@ -1,0 +1,72 @@
+"""Repositories: create, describe, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecrate.domain.errors import LimitExceeded, RepositoryNotEmpty
+from ecrate.domain.names import RegistryRef, RepositoryRef
+from ecrate.domain.principals import Caller
+from ecrate.domain.repositories import Repository, RepositorySettings
+from ecrate.operations.authorization import authorize_registry, open_repository
+from ecrate.operations.core import Core
+from ecrate.store import repositories as store
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryPage:
+    """`next_name` is where the next page goes on, None at the end."""
+
+    repositories: Sequence[Repository]
+    next_name: str | None
+
+
+def create_repository(
+    core: Core, caller: Caller, ref: RepositoryRef, settings: RepositorySettings
+) -> Repository:
+    """Raises `RepositoryAlreadyExists`, `LimitExceeded`."""
+    authorize_registry(caller, ref.registry, "CreateRepository")
+    with core.database.write() as tx:
+        repository = store.insert_repository(tx, ref, settings, core.clock())
+        limit = core.limits.repositories_per_registry
+        if store.count_repository(tx, ref.registry, 1) > limit:
+            raise LimitExceeded(
+                f"The registry with id '{ref.registry.id}' already has the maximum allowed "
+                f"number of repositories which is '{limit}'"  # [A]
+            )
+        return repository
+
+
+def describe_repositories(
+    core: Core, caller: Caller, names: Sequence[RepositoryRef]
+) -> list[Repository]:
+    """Describe the named ones, in the order given; raises `RepositoryNotFound` for the first
+    that does not exist.
+    """
+    with core.database.read() as tx:
+        return [open_repository(tx, caller, ref, "DescribeRepositories") for ref in names]
+
+
+def list_repositories(
+    core: Core, caller: Caller, registry: RegistryRef, *, after: str = "", limit: int = 100
+) -> RepositoryPage:
+    """Give a page of the registry's repositories in order of name."""
+    authorize_registry(caller, registry, "DescribeRepositories")
+    with core.database.read() as tx:
+        found = store.list_repositories(tx, registry, after, limit + 1)
+    more = len(found) > limit
+    return RepositoryPage(found[:limit], found[limit - 1].ref.name if more else None)
+
+
+def delete_repository(core: Core, caller: Caller, ref: RepositoryRef, *, force: bool) -> Repository:
+    """Give the repository's last state. Without `force`, any image in it raises
+    `RepositoryNotEmpty`; with it, images, layers, tags and open uploads go too.
+    """
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "DeleteRepository")
+        if repository.image_count and not force:
+            raise RepositoryNotEmpty(ref.name, ref.registry.id)
+        store.delete_repository(tx, repository.id, core.clock())
+        store.count_repository(tx, ref.registry, -1)
+        return repository

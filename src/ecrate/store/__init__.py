@@ -1,0 +1,3 @@
+"""Every fact, in SQL: one module a noun, the statements written out where they are run."""
+
+from __future__ import annotations

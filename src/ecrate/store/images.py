@@ -1,0 +1,204 @@
+"""Rows of images, their manifests, tags and references."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ecrate.domain.images import Image, Manifest
+from ecrate.domain.names import Digest
+from ecrate.store.database import Row, Transaction
+
+_COLUMNS = (
+    "i.id, i.digest, i.media_type, i.artifact_media_type, i.size, i.pushed_at, i.last_pulled_at, "
+    "i.subject, i.tag_count"
+)
+_STATUS = {"TAGGED": " AND i.tag_count > 0", "UNTAGGED": " AND i.tag_count = 0", "ANY": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class ImageReferences:
+    """What an image needs: (blob id, media type) of its layers, ids of its children."""
+
+    layers: Sequence[tuple[int, str]]
+    children: Sequence[int]
+
+
+def find_image(tx: Transaction, repository_id: int, digest: str) -> Image | None:
+    row = tx.one(
+        f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.digest = ?",  # noqa: S608 - constants
+        repository_id,
+        digest,
+    )
+    return None if row is None else _image(row)
+
+
+def find_tagged_image(tx: Transaction, repository_id: int, tag: str) -> Image | None:
+    row = tx.one(
+        f"SELECT {_COLUMNS} FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
+        "WHERE t.repository_id = ? AND t.tag = ?",
+        repository_id,
+        tag,
+    )
+    return None if row is None else _image(row)
+
+
+def read_manifest(tx: Transaction, image_id: int) -> bytes:
+    row = tx.one("SELECT content FROM manifests WHERE image_id = ?", image_id)
+    return b"" if row is None else bytes(row[0])
+
+
+def insert_image(
+    tx: Transaction,
+    repository_id: int,
+    manifest: Manifest,
+    size: int,
+    references: ImageReferences,
+    now: float,
+) -> int:
+    """Store a manifest that is new to the repository, with all it refers to; give its id."""
+    row = tx.one(
+        "INSERT INTO images (repository_id, digest, media_type, artifact_media_type, size, "
+        "pushed_at, subject) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        repository_id,
+        manifest.digest.text,
+        manifest.media_type,
+        manifest.artifact_media_type,
+        size,
+        now,
+        None if manifest.subject is None else manifest.subject.text,
+    )
+    image_id = int(row[0]) if row else 0
+    tx.run(
+        "INSERT INTO manifests (image_id, content) VALUES (?, ?)", image_id, manifest.content
+    )
+    tx.many(
+        "INSERT INTO image_layers (image_id, repository_id, blob_id, media_type) "
+        "VALUES (?, ?, ?, ?)",
+        [(image_id, repository_id, blob, media_type) for blob, media_type in references.layers],
+    )
+    tx.many(
+        "UPDATE layers SET image_count = image_count + 1 WHERE repository_id = ? AND blob_id = ?",
+        [(repository_id, blob_id) for blob_id, _ in references.layers],
+    )
+    tx.many(
+        "INSERT INTO image_children (image_id, child_id) VALUES (?, ?)",
+        [(image_id, child_id) for child_id in references.children],
+    )
+    return image_id
+
+
+def delete_image(tx: Transaction, repository_id: int, image_id: int, now: float) -> None:
+    """Take an image away with its tags; its layers begin a grace period."""
+    tx.run(
+        "UPDATE layers SET image_count = image_count - 1, touched_at = ? WHERE repository_id = ? "
+        "AND blob_id IN (SELECT blob_id FROM image_layers WHERE image_id = ?)",
+        now,
+        repository_id,
+        image_id,
+    )
+    tx.run("DELETE FROM tags WHERE image_id = ?", image_id)
+    tx.run("DELETE FROM images WHERE id = ?", image_id)
+
+
+def put_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> None:
+    """Point the tag at the image, away from any other."""
+    tx.run(
+        "UPDATE images SET tag_count = tag_count - 1 WHERE id = "
+        "(SELECT image_id FROM tags WHERE repository_id = ? AND tag = ?)",
+        repository_id,
+        tag,
+    )
+    tx.run(
+        "INSERT INTO tags (repository_id, tag, image_id) VALUES (?, ?, ?) "
+        "ON CONFLICT (repository_id, tag) DO UPDATE SET image_id = excluded.image_id",
+        repository_id,
+        tag,
+        image_id,
+    )
+    tx.run("UPDATE images SET tag_count = tag_count + 1 WHERE id = ?", image_id)
+
+
+def delete_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> None:
+    tx.run("DELETE FROM tags WHERE repository_id = ? AND tag = ?", repository_id, tag)
+    tx.run("UPDATE images SET tag_count = tag_count - 1 WHERE id = ?", image_id)
+
+
+def list_tags_of_image(tx: Transaction, image_id: int) -> list[str]:
+    rows = tx.all("SELECT tag FROM tags WHERE image_id = ? ORDER BY tag", image_id)
+    return [row[0] for row in rows]
+
+
+def list_tags(tx: Transaction, repository_id: int, after: str, limit: int) -> list[str]:
+    """Give up to `limit` tags in lexical order, those behind `after`."""
+    rows = tx.all(
+        "SELECT tag FROM tags WHERE repository_id = ? AND tag > ? ORDER BY tag LIMIT ?",
+        repository_id,
+        after,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+def list_images(
+    tx: Transaction, repository_id: int, status: str, after: int, limit: int
+) -> list[Image]:
+    """Give up to `limit` images in the order they came, those behind the id `after`.
+
+    `status` is TAGGED, UNTAGGED or ANY.
+    """
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.id > ?"  # noqa: S608 - constants
+        f"{_STATUS[status]} ORDER BY i.id LIMIT ?",
+        repository_id,
+        after,
+        limit,
+    )
+    return [_image(row) for row in rows]
+
+
+def list_image_ids(
+    tx: Transaction, repository_id: int, status: str, after: tuple[int, str], limit: int
+) -> list[tuple[int, str, str | None]]:
+    """Give (id, digest, tag) for each tag, and once without a tag for an untagged image."""
+    return [
+        (row[0], row[1], row[2])
+        for row in tx.all(
+            "SELECT i.id, i.digest, t.tag FROM images i LEFT JOIN tags t ON t.image_id = i.id "  # noqa: S608 - constants
+            "WHERE i.repository_id = ? AND i.id >= ? AND (i.id > ? OR t.tag > ?)"
+            f"{_STATUS[status]} ORDER BY i.id, t.tag LIMIT ?",
+            repository_id,
+            after[0],
+            after[0],
+            after[1],
+            limit,
+        )
+    ]
+
+
+def list_indexes_of(tx: Transaction, image_id: int) -> list[str]:
+    """Give the digests of the indexes that list this image."""
+    rows = tx.all(
+        "SELECT i.digest FROM image_children c JOIN images i ON i.id = c.image_id "
+        "WHERE c.child_id = ? ORDER BY i.id",
+        image_id,
+    )
+    return [row[0] for row in rows]
+
+
+def record_pull(tx: Transaction, image_id: int, now: float) -> None:
+    tx.run("UPDATE images SET last_pulled_at = ? WHERE id = ?", now, image_id)
+
+
+def _image(row: Row) -> Image:
+    return Image(
+        id=row[0],
+        digest=Digest(row[1]),
+        media_type=row[2],
+        artifact_media_type=row[3],
+        size=row[4],
+        pushed_at=row[5],
+        last_pulled_at=row[6],
+        subject=row[7],
+        tag_count=row[8],
+    )

@@ -1,0 +1,187 @@
+"""Rows of blobs, of layers (a blob's link into a repository) and of uploads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ecrate.domain.layers import Layer, Upload
+from ecrate.domain.names import Digest
+from ecrate.store.database import Row, Transaction
+
+_UPLOAD = (
+    "id, repository_id, principal, size, parts, last_part_first_byte, has_short_part, "
+    "hash_state, touched_at, completed_digest, existed"
+)
+
+
+def find_layer(tx: Transaction, repository_id: int, digest: str) -> Layer | None:
+    """Give the layer if this repository has it; another repository's does not count."""
+    row = tx.one(
+        "SELECT b.id, b.size, b.key, l.touched_at FROM blobs b "
+        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? WHERE b.digest = ?",
+        repository_id,
+        digest,
+    )
+    return None if row is None else Layer(row[0], Digest(digest), row[1], row[2], row[3])
+
+
+def find_layer_media_type(tx: Transaction, repository_id: int, blob_id: int) -> str | None:
+    """Give the media type under which an image of the repository refers to the layer."""
+    row = tx.one(
+        "SELECT media_type FROM image_layers WHERE repository_id = ? AND blob_id = ? LIMIT 1",
+        repository_id,
+        blob_id,
+    )
+    return None if row is None else str(row[0])
+
+
+def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], now: float) -> None:
+    """Begin a new grace period for those of the layers that are still linked."""
+    tx.many(
+        "UPDATE layers SET touched_at = ? WHERE repository_id = ? "
+        "AND blob_id = (SELECT id FROM blobs WHERE digest = ?)",
+        [(now, repository_id, digest) for digest in digests],
+    )
+
+
+def find_blob(tx: Transaction, digest: str) -> tuple[int, str] | None:
+    """Give id and key of the bytes with this digest, whoever stored them."""
+    row = tx.one("SELECT id, key FROM blobs WHERE digest = ?", digest)
+    return None if row is None else (row[0], row[1])
+
+
+def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int:
+    row = tx.one(
+        "INSERT INTO blobs (digest, key, size, stored_at) VALUES (?, ?, ?, ?) RETURNING id",
+        digest.text,
+        key,
+        size,
+        now,
+    )
+    return int(row[0]) if row else 0
+
+
+def replace_blob_key(tx: Transaction, blob_id: int, key: str) -> None:
+    tx.run("UPDATE blobs SET key = ? WHERE id = ?", key, blob_id)
+
+
+def link_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:
+    """Link the blob into the repository; tell whether it was linked before."""
+    if tx.run(
+        "UPDATE layers SET touched_at = ? WHERE repository_id = ? AND blob_id = ?",
+        now,
+        repository_id,
+        blob_id,
+    ):
+        return True
+    tx.run(
+        "INSERT INTO layers (repository_id, blob_id, touched_at) VALUES (?, ?, ?)",
+        repository_id,
+        blob_id,
+        now,
+    )
+    return False
+
+
+def insert_upload(tx: Transaction, upload: Upload) -> None:
+    tx.run(
+        "INSERT INTO uploads (id, repository_id, principal, hash_state, touched_at) "
+        "VALUES (?, ?, ?, ?, ?)",
+        upload.id,
+        upload.repository_id,
+        upload.principal,
+        upload.hash_state,
+        upload.touched_at,
+    )
+
+
+def find_upload(
+    tx: Transaction, upload_id: str, repository_id: int, principal: str
+) -> Upload | None:
+    """Give the upload if it belongs to this repository and principal."""
+    row = tx.one(
+        f"SELECT {_UPLOAD} FROM uploads WHERE id = ? AND repository_id = ? AND principal = ?",  # noqa: S608 - a constant
+        upload_id,
+        repository_id,
+        principal,
+    )
+    return None if row is None else _upload(row)
+
+
+def update_upload(tx: Transaction, before: Upload, after: Upload) -> bool:
+    """Write `after` if the row still stands as in `before`; tell whether it did."""
+    return bool(
+        tx.run(
+            "UPDATE uploads SET size = ?, parts = ?, last_part_first_byte = ?, "
+            "has_short_part = ?, hash_state = ?, touched_at = ? "
+            "WHERE id = ? AND size = ? AND parts = ? AND completed_digest IS NULL",
+            after.size,
+            after.parts,
+            after.last_part_first_byte,
+            int(after.has_short_part),
+            after.hash_state,
+            after.touched_at,
+            before.id,
+            before.size,
+            before.parts,
+        )
+    )
+
+
+def touch_upload(tx: Transaction, upload_id: str, now: float) -> None:
+    tx.run("UPDATE uploads SET touched_at = ? WHERE id = ?", now, upload_id)
+
+
+def complete_upload(
+    tx: Transaction, upload: Upload, digest: Digest, now: float, *, existed: bool
+) -> bool:
+    """Keep the answer of a completed upload; tell whether the upload was still open."""
+    return bool(
+        tx.run(
+            "UPDATE uploads SET completed_digest = ?, existed = ?, touched_at = ? "
+            "WHERE id = ? AND size = ? AND parts = ? AND completed_digest IS NULL",
+            digest.text,
+            int(existed),
+            now,
+            upload.id,
+            upload.size,
+            upload.parts,
+        )
+    )
+
+
+def delete_upload(tx: Transaction, upload_id: str, now: float) -> bool:
+    """Take an open upload's row away; its bytes become garbage. False if there was none."""
+    deleted = tx.all(
+        "DELETE FROM uploads WHERE id = ? AND completed_digest IS NULL RETURNING id, size",
+        upload_id,
+    )
+    insert_garbage(tx, [(key, None, size) for key, size in deleted], now)
+    return bool(deleted)
+
+
+def insert_garbage(
+    tx: Transaction, items: Sequence[tuple[str, str | None, int]], now: float
+) -> None:
+    """Hand keys with their digests and sizes to the collector."""
+    tx.many(
+        "INSERT INTO garbage (key, digest, size, removed_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        [(*item, now) for item in items],
+    )
+
+
+def _upload(row: Row) -> Upload:
+    return Upload(
+        id=row[0],
+        repository_id=row[1],
+        principal=row[2],
+        size=row[3],
+        parts=row[4],
+        last_part_first_byte=row[5],
+        has_short_part=bool(row[6]),
+        hash_state=bytes(row[7]),
+        touched_at=row[8],
+        completed_digest=row[9],
+        existed=bool(row[10]),
+    )

@@ -1,0 +1,155 @@
+-- depends:
+
+-- The newest schema this file leads to, and the oldest code (schema number) that may open it.
+CREATE TABLE schema_version (
+    version INTEGER NOT NULL,
+    oldest_code INTEGER NOT NULL
+);
+INSERT INTO schema_version (version, oldest_code) VALUES (1, 1);
+
+CREATE TABLE access_keys (
+    id TEXT PRIMARY KEY,
+    secret TEXT NOT NULL,
+    registry_id TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    is_active INTEGER NOT NULL DEFAULT 1,
+    created_at REAL NOT NULL
+);
+
+CREATE TABLE registries (
+    id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    repository_count INTEGER NOT NULL,
+    PRIMARY KEY (id, region)
+);
+
+-- Identity is the id, which is never used again; the name may be.
+CREATE TABLE repositories (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    registry_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    tag_mutability TEXT NOT NULL,
+    tag_mutability_filters TEXT NOT NULL,
+    scan_on_push INTEGER NOT NULL,
+    encryption_type TEXT NOT NULL,
+    kms_key TEXT,
+    image_count INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (registry_id, region, name)
+);
+
+CREATE TABLE resource_tags (
+    repository_id INTEGER NOT NULL REFERENCES repositories (id) ON DELETE CASCADE,
+    key TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (repository_id, key)
+);
+
+-- Bytes that exist. The key is unique to each storing: a digest stored again after it was
+-- collected gets another key, so the collector can never delete newer bytes.
+CREATE TABLE blobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest TEXT NOT NULL UNIQUE,
+    key TEXT NOT NULL UNIQUE,
+    size INTEGER NOT NULL,
+    stored_at REAL NOT NULL
+);
+
+-- A blob linked into a repository. image_count counts the images of this repository that need
+-- it; at zero the link lapses a grace period after touched_at.
+CREATE TABLE layers (
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    blob_id INTEGER NOT NULL REFERENCES blobs (id),
+    touched_at REAL NOT NULL,
+    image_count INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (repository_id, blob_id)
+);
+CREATE INDEX layers_by_blob ON layers (blob_id);
+CREATE INDEX layers_unneeded ON layers (touched_at) WHERE image_count = 0;
+
+-- Blobs that have just lost a link: the collector looks here, and only here, for garbage.
+CREATE TABLE unlinked_blobs (
+    blob_id INTEGER PRIMARY KEY REFERENCES blobs (id) ON DELETE CASCADE
+);
+
+CREATE TABLE images (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    digest TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    artifact_media_type TEXT,
+    size INTEGER NOT NULL,
+    pushed_at REAL NOT NULL,
+    last_pulled_at REAL,
+    subject TEXT,
+    tag_count INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (repository_id, digest)
+);
+CREATE INDEX images_tagged ON images (repository_id, id) WHERE tag_count > 0;
+CREATE INDEX images_untagged ON images (repository_id, id) WHERE tag_count = 0;
+CREATE INDEX images_in_order ON images (repository_id, id);
+CREATE INDEX images_by_subject ON images (repository_id, subject) WHERE subject IS NOT NULL;
+
+-- The documents, apart from their rows, so that lists of images stay small.
+CREATE TABLE manifests (
+    image_id INTEGER PRIMARY KEY REFERENCES images (id) ON DELETE CASCADE,
+    content BLOB NOT NULL
+);
+
+CREATE TABLE image_layers (
+    image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    repository_id INTEGER NOT NULL,
+    blob_id INTEGER NOT NULL,
+    media_type TEXT NOT NULL,
+    PRIMARY KEY (image_id, blob_id),
+    FOREIGN KEY (repository_id, blob_id) REFERENCES layers (repository_id, blob_id)
+);
+CREATE INDEX image_layers_by_layer ON image_layers (repository_id, blob_id);
+
+CREATE TABLE image_children (
+    image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    child_id INTEGER NOT NULL REFERENCES images (id),
+    PRIMARY KEY (image_id, child_id)
+);
+CREATE INDEX image_children_by_child ON image_children (child_id);
+
+CREATE TABLE tags (
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    tag TEXT NOT NULL,
+    image_id INTEGER NOT NULL REFERENCES images (id),
+    PRIMARY KEY (repository_id, tag)
+);
+CREATE INDEX tags_by_image ON tags (image_id, tag);
+
+-- An upload's id is also the key under which the blob store keeps its bytes.
+CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    repository_id INTEGER NOT NULL REFERENCES repositories (id),
+    principal TEXT NOT NULL,
+    size INTEGER NOT NULL DEFAULT 0,
+    parts INTEGER NOT NULL DEFAULT 0,
+    last_part_first_byte INTEGER NOT NULL DEFAULT 0,
+    has_short_part INTEGER NOT NULL DEFAULT 0,
+    hash_state BLOB NOT NULL,
+    touched_at REAL NOT NULL,
+    completed_digest TEXT,
+    existed INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX uploads_by_age ON uploads (touched_at);
+CREATE INDEX uploads_by_repository ON uploads (repository_id);
+
+-- Bytes whose row is gone; they are deleted once they have been here for the quarantine.
+CREATE TABLE garbage (
+    key TEXT PRIMARY KEY,
+    digest TEXT,
+    size INTEGER NOT NULL,
+    removed_at REAL NOT NULL
+);
+CREATE INDEX garbage_by_age ON garbage (removed_at);
+
+CREATE TABLE leases (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expires_at REAL NOT NULL
+);

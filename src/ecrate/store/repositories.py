@@ -1,0 +1,141 @@
+"""Rows of repositories and their resource tags."""
+
+from __future__ import annotations
+
+import json
+
+from ecrate.domain.errors import RepositoryAlreadyExists, RepositoryNotFound
+from ecrate.domain.names import RegistryRef, RepositoryRef
+from ecrate.domain.repositories import (
+    Encryption,
+    Repository,
+    RepositorySettings,
+    TagMutability,
+)
+from ecrate.store.database import ConstraintError, Row, Transaction
+
+_COLUMNS = (
+    "id, name, created_at, tag_mutability, tag_mutability_filters, scan_on_push, "
+    "encryption_type, kms_key, image_count"
+)
+
+
+def insert_repository(
+    tx: Transaction, ref: RepositoryRef, settings: RepositorySettings, now: float
+) -> Repository:
+    """Raise `RepositoryAlreadyExists` when the name is taken."""
+    mutability, encryption = settings.tag_mutability, settings.encryption
+    try:
+        row = tx.one(
+            "INSERT INTO repositories (registry_id, region, name, created_at, tag_mutability, "  # noqa: S608 - a constant
+            "tag_mutability_filters, scan_on_push, encryption_type, kms_key) "
+            f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
+            ref.registry.id,
+            ref.registry.region,
+            ref.name,
+            now,
+            mutability.mode,
+            json.dumps(mutability.filters),
+            int(settings.scan_on_push),
+            encryption.type,
+            encryption.kms_key,
+        )
+    except ConstraintError:
+        raise RepositoryAlreadyExists(ref.name, ref.registry.id) from None
+    repository = _repository(ref.registry, row or ())
+    tx.many(
+        "INSERT INTO resource_tags (repository_id, key, value) VALUES (?, ?, ?)",
+        [(repository.id, key, value) for key, value in settings.resource_tags],
+    )
+    return repository
+
+
+def find_repository(tx: Transaction, ref: RepositoryRef) -> Repository:
+    """Raise `RepositoryNotFound` when there is none of this name."""
+    row = tx.one(
+        f"SELECT {_COLUMNS} FROM repositories "  # noqa: S608 - a constant
+        "WHERE registry_id = ? AND region = ? AND name = ?",
+        ref.registry.id,
+        ref.registry.region,
+        ref.name,
+    )
+    if row is None:
+        raise RepositoryNotFound(ref.name, ref.registry.id)
+    return _repository(ref.registry, row)
+
+
+def list_repositories(
+    tx: Transaction, registry: RegistryRef, after: str, limit: int
+) -> list[Repository]:
+    """Give up to `limit` repositories in order of name, those behind `after`."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM repositories "  # noqa: S608 - a constant
+        "WHERE registry_id = ? AND region = ? AND name > ? ORDER BY name LIMIT ?",
+        registry.id,
+        registry.region,
+        after,
+        limit,
+    )
+    return [_repository(registry, row) for row in rows]
+
+
+def add_to_image_count(tx: Transaction, repository_id: int, change: int) -> int:
+    """Change the count and give the new one; locks the row until the transaction ends."""
+    row = tx.one(
+        "UPDATE repositories SET image_count = image_count + ? WHERE id = ? RETURNING image_count",
+        change,
+        repository_id,
+    )
+    return int(row[0]) if row else 0
+
+
+def count_repository(tx: Transaction, registry: RegistryRef, change: int) -> int:
+    """Change the registry's count of repositories and give the new one."""
+    row = tx.one(
+        "INSERT INTO registries (id, region, repository_count) VALUES (?, ?, ?) "
+        "ON CONFLICT (id, region) DO UPDATE "
+        "SET repository_count = registries.repository_count + excluded.repository_count "
+        "RETURNING repository_count",
+        registry.id,
+        registry.region,
+        change,
+    )
+    return int(row[0]) if row else 0
+
+
+def delete_repository(tx: Transaction, repository_id: int, now: float) -> None:
+    """Take away the repository with all it holds; its bytes become the collector's."""
+    tx.run(
+        "INSERT INTO unlinked_blobs (blob_id) SELECT blob_id FROM layers WHERE repository_id = ? "
+        "ON CONFLICT DO NOTHING",
+        repository_id,
+    )
+    tx.run(
+        "INSERT INTO garbage (key, size, removed_at) "
+        "SELECT id, size, ? FROM uploads WHERE repository_id = ? AND completed_digest IS NULL",
+        now,
+        repository_id,
+    )
+    tx.run(
+        "DELETE FROM image_children WHERE image_id IN (SELECT id FROM images WHERE repository_id = ?)",
+        repository_id,
+    )
+    tx.run("DELETE FROM image_layers WHERE repository_id = ?", repository_id)
+    tx.run("DELETE FROM uploads WHERE repository_id = ?", repository_id)
+    tx.run("DELETE FROM tags WHERE repository_id = ?", repository_id)
+    tx.run("DELETE FROM images WHERE repository_id = ?", repository_id)
+    tx.run("DELETE FROM layers WHERE repository_id = ?", repository_id)
+    tx.run("DELETE FROM repositories WHERE id = ?", repository_id)
+
+
+def _repository(registry: RegistryRef, row: Row) -> Repository:
+    id_, name, created_at, mode, filters, scan_on_push, encryption_type, kms_key, count = row
+    return Repository(
+        id=id_,
+        ref=RepositoryRef(registry, name),
+        created_at=created_at,
+        tag_mutability=TagMutability(mode, tuple(json.loads(filters)) if filters != "[]" else ()),
+        scan_on_push=bool(scan_on_push),
+        encryption=Encryption(encryption_type, kms_key),
+        image_count=count,
+    )
