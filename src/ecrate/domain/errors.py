@@ -172,6 +172,24 @@ class ImageReferencedByManifestList(EcrateError):
     digests: str
 
 
+class MissingDigestAndTag(EcrateError):
+    text = "Invalid request parameters: both tag and digest cannot be null"
+
+
+class InvalidImageDigest(EcrateError):
+    text = (
+        "Invalid request parameters: image digest should satisfy the regex "
+        "'[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'"
+    )
+
+
+class InvalidImageTag(EcrateError):
+    text = (
+        "Invalid request parameters: image tag should satisfy the regex "
+        "'[a-zA-Z0-9_][a-zA-Z0-9._-]*'"  # [A]
+    )
+
+
 @dataclass(eq=False)
 class LayersNotFound(EcrateError):
     """A manifest asks for layers that its repository does not have."""

@@ -72,5 +72,3 @@ class Repository:
     scan_on_push: bool
     encryption: Encryption
     image_count: int
-
-

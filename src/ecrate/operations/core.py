@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import uuid
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -27,6 +29,34 @@ class Limits:
     quarantine: float = 3600.0
 
 
+class ManifestCache:
+    """Manifests by image id, the least recently used dropped first.
+
+    An id never names another document, so an entry cannot be wrong; whether the image still
+    exists is asked of the database each time.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._room = size
+        self._largest = size // 64
+        self._documents: OrderedDict[int, bytes] = OrderedDict()
+
+    def get(self, image_id: int) -> bytes | None:
+        document = self._documents.get(image_id)
+        if document is not None:
+            with contextlib.suppress(KeyError):  # another thread may just have dropped it
+                self._documents.move_to_end(image_id)
+        return document
+
+    def put(self, image_id: int, document: bytes) -> None:
+        if len(document) > self._largest or image_id in self._documents:
+            return
+        self._documents[image_id] = document
+        self._room -= len(document)
+        while self._room < 0:
+            self._room += len(self._documents.popitem(last=False)[1])
+
+
 @dataclass(frozen=True, slots=True)
 class Core:
     """The seams and settings below the operations.
@@ -43,6 +73,7 @@ class Core:
     is_open: bool = False
     parity: bool = False
     limits: Limits = field(default_factory=Limits)
+    manifests: ManifestCache = field(default_factory=lambda: ManifestCache(16 * 1024 * 1024))
 
     def new_id(self) -> str:
         """Give an unguessable UUID."""

@@ -52,9 +52,7 @@ def put_image(
         image = store.find_image(tx, repository.id, manifest.digest.text)
         tagged = {tag: store.find_tagged_image(tx, repository.id, tag) for tag in tags}
         moving = [
-            tag
-            for tag, at in tagged.items()
-            if at is None or image is None or at.id != image.id
+            tag for tag, at in tagged.items() if at is None or image is None or at.id != image.id
         ]
         if image is not None and not moving:
             raise ImageAlreadyExists(
@@ -105,9 +103,7 @@ def _listed(descriptors: Sequence[Descriptor]) -> str:
     return ", ".join(dict.fromkeys(descriptor.digest.text for descriptor in descriptors))
 
 
-def _check_tag_count(
-    core: Core, tx: Transaction, repository: Repository, digest: Digest
-) -> None:
+def _check_tag_count(core: Core, tx: Transaction, repository: Repository, digest: Digest) -> None:
     image = store.find_image(tx, repository.id, digest.text)
     limit = core.limits.tags_per_image
     if image is not None and image.tag_count > limit:
@@ -127,15 +123,17 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
 
 def read_manifest(core: Core, image: Image) -> bytes:
     """Give the image's manifest byte for byte as it was pushed."""
-    with core.database.read() as tx:
-        return store.read_manifest(tx, image.id)
+    content = core.manifests.get(image.id)
+    if content is None:
+        with core.database.read() as tx:
+            content = store.read_manifest(tx, image.id)
+        core.manifests.put(image.id, content)
+    return content
 
 
 def is_pull_due(core: Core, image: Image) -> bool:
     """Tell whether a pull of the image now is worth a write: at most one an hour."""
-    return (
-        image.last_pulled_at is None or core.clock() - image.last_pulled_at > _RECORD_PULLS_EVERY
-    )
+    return image.last_pulled_at is None or core.clock() - image.last_pulled_at > _RECORD_PULLS_EVERY
 
 
 def record_pull(core: Core, image: Image) -> None:
@@ -209,9 +207,7 @@ def batch_delete_image(
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "BatchDeleteImage")
         return [
-            _attempt(core, tx, repository, entry)
-            if isinstance(entry, ImageId)
-            else entry
+            _attempt(core, tx, repository, entry) if isinstance(entry, ImageId) else entry
             for entry in image_ids
         ]
 

@@ -362,15 +362,36 @@ def batch_check_layer_availability(
 ) -> list[LayerAvailability]:
     """Tell which layers the repository has. A layer said to be there stays a grace period."""
     answers = _availability(core, caller, ref, digests)
-    stale = core.clock() - _TOUCH_EVERY
-    fading = [a.digest for a in answers if a.layer is not None and a.layer.touched_at < stale]
+    fading = [a.digest for a in answers if a.layer is not None and is_fading(core, a.layer)]
     if not fading:
         return answers
+    renew_layers(core, caller, ref, fading)
+    # The collector may have been between the first look and the renewal.
+    return _availability(core, caller, ref, digests)
+
+
+def check_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
+    """Give one layer; raises `LayerNotFound`. One that `is_fading` has to be renewed, and
+    checked again, before a client may be told that it is there.
+    """
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
+        layer = store.find_layer(tx, repository.id, digest)
+    if layer is None:
+        raise LayerNotFound(digest, ref.name, ref.registry.id)
+    return layer
+
+
+def is_fading(core: Core, layer: Layer) -> bool:
+    """Tell whether part of the layer's grace period is over."""
+    return core.clock() - layer.touched_at > _TOUCH_EVERY
+
+
+def renew_layers(core: Core, caller: Caller, ref: RepositoryRef, digests: Sequence[str]) -> None:
+    """Begin a new grace period for those of the layers that are still there."""
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        store.touch_layers(tx, repository.id, fading, core.clock())
-    # The collector may have been between the first look and the touch.
-    return _availability(core, caller, ref, digests)
+        store.touch_layers(tx, repository.id, digests, core.clock())
 
 
 def _availability(
@@ -400,9 +421,7 @@ def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> L
     return layer
 
 
-def get_download_url_for_layer(
-    core: Core, caller: Caller, ref: RepositoryRef, digest: str
-) -> str:
+def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
     """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")

@@ -69,9 +69,7 @@ def insert_image(
         None if manifest.subject is None else manifest.subject.text,
     )
     image_id = int(row[0]) if row else 0
-    tx.run(
-        "INSERT INTO manifests (image_id, content) VALUES (?, ?)", image_id, manifest.content
-    )
+    tx.run("INSERT INTO manifests (image_id, content) VALUES (?, ?)", image_id, manifest.content)
     tx.many(
         "INSERT INTO image_layers (image_id, repository_id, blob_id, media_type) "
         "VALUES (?, ?, ?, ?)",

@@ -119,7 +119,9 @@ class SqliteDatabase:
         self._readers: deque[sqlite3.Connection] = deque()
         self._writer = connect(path)
         self._turn = threading.Lock()
-        self._lock_file = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
+        self._lock_file = os.open(
+            path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600
+        )
 
     def read(self) -> _Read:
         return _Read(self)

@@ -1,0 +1,238 @@
+"""A server built by hand, top to bottom: data directory, core, doors, workers."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import gc
+import logging
+import os
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp.web import BaseRequest, Response, StreamResponse
+
+from ecrate.aws.front import AwsFront
+from ecrate.aws.model import service_model
+from ecrate.blobs.filesystem import FilesystemBlobs
+from ecrate.domain.names import RegistryRef
+from ecrate.oci.front import OciFront
+from ecrate.operations.collection import collect, collect_strays, take_collector_lease
+from ecrate.operations.core import Core, Limits
+from ecrate.operations.seals import Seals
+from ecrate.settings import SettingError, Settings
+from ecrate.store.access_keys import AccessKey, has_access_keys, insert_access_key
+from ecrate.store.database import DataTooNewError
+from ecrate.store.sqlite import SqliteDatabase, migrate
+from ecrate.web.body import Bodies
+from ecrate.web.downloads import Downloads
+from ecrate.web.hosts import Hosts
+from ecrate.web.server import Doors, serve
+from ecrate.web.supervisor import Supervisor, listen
+from ecrate.web.threads import Threads
+
+_LOG: Final = logging.getLogger("ecrate")
+_PART_BUFFERS: Final = 2
+_PART_BUFFER: Final = 32 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things are: all below the data directory unless a setting says otherwise."""
+
+    data: Path
+    database: Path
+    blobs: Path
+    secret: Path
+    credentials: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> Layout:
+        data = settings.data.absolute()
+        return cls(
+            data=data,
+            database=_path(settings.database, data / "ecrate.db"),
+            blobs=_path(settings.blobs, data),
+            secret=_path(settings.secret_file, data / "secret"),
+            credentials=data / "credentials",
+        )
+
+
+def _path(url: str, default: Path) -> Path:
+    return Path(url.partition("://")[2] or url) if url else default
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What the operator is told once the server answers."""
+
+    port: int
+    credentials: Path
+    new_key: AccessKey | None
+
+
+def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int:
+    """Serve until told to stop; give the exit code. Raises `SettingError` before the start."""
+    layout = Layout.of(settings)
+    lock = _lock_data(layout.data)
+    try:
+        workers = settings.workers or len(os.sched_getaffinity(0))
+        listeners = _listen(settings, workers)
+        new_key = _prepare(settings, layout)
+        # Read before the fork, so that the workers share its pages.
+        service_model()
+        gc.collect()
+        gc.freeze()
+
+        def run_worker(slot: int, listener: socket.socket) -> None:
+            asyncio.run(_work(settings, layout, listener, slot))
+
+        port = listeners[0].getsockname()[1]
+        supervisor = Supervisor(listeners, run_worker)
+        return supervisor.run(lambda: on_started(Started(port, layout.credentials, new_key)))
+    finally:
+        os.close(lock)
+
+
+def _lock_data(data: Path) -> int:
+    try:
+        data.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SettingError(f"cannot use data directory {data}: {error.strerror}") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        raise SettingError(f"another ecrate is running on data directory {data}") from None
+    return lock
+
+
+def _listen(settings: Settings, workers: int) -> list[socket.socket]:
+    try:
+        return listen(settings.host, settings.port, workers)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingError(
+            f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}"
+        ) from None
+
+
+def _prepare(settings: Settings, layout: Layout) -> AccessKey | None:
+    """Make what a first start needs: secret, schema, root key. Give the key if it is new."""
+    try:
+        migrate(layout.database)
+    except DataTooNewError as error:
+        raise SettingError(
+            f"the data in {layout.data} was written by a newer ecrate (schema {error}); "
+            "run that version or restore a backup"
+        ) from None
+    if not layout.secret.exists():
+        _write_private(layout.secret, secrets.token_hex(32))
+    database = SqliteDatabase(layout.database)
+    try:
+        with database.write() as tx:
+            if has_access_keys(tx):
+                return None
+            key = AccessKey(
+                id="AKIA"
+                + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
+                secret=secrets.token_urlsafe(30),
+                registry_id=settings.account_id,
+                principal=f"arn:aws:iam::{settings.account_id}:root",
+            )
+            # The file comes first: a key that nobody can read would be of no use.
+            _write_private(
+                layout.credentials,
+                f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n",
+            )
+            insert_access_key(tx, key, time.time())
+            return key
+    finally:
+        database.close()
+
+
+def _write_private(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with open(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(descriptor)
+    temporary.rename(path)
+
+
+def build_core(settings: Settings, layout: Layout) -> Core:
+    """Put drivers and settings together for the operations."""
+    return Core(
+        database=SqliteDatabase(layout.database),
+        blobs=FilesystemBlobs(layout.blobs),
+        seals=Seals(bytes.fromhex(layout.secret.read_text(encoding="ascii"))),
+        clock=time.time,
+        default_registry=RegistryRef(settings.account_id, settings.region),
+        is_open=settings.dev,
+        parity=settings.parity == "ecr",
+        limits=Limits(
+            upload_idle=settings.upload_idle,
+            layer_grace=settings.layer_grace,
+            quarantine=settings.quarantine,
+        ),
+    )
+
+
+async def _work(settings: Settings, layout: Layout, listener: socket.socket, slot: int) -> None:
+    """Be one worker until told to stop."""
+    core = build_core(settings, layout)
+    threads = Threads()
+    bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
+    hosts = Hosts(settings.registry_host, settings.public_url)
+    doors = Doors(
+        [
+            ("/v2/", OciFront(core, hosts, bodies, threads)),
+            ("/layers/", Downloads(core)),
+            ("/healthz", _healthy),
+            ("/readyz", _healthy),
+            ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
+        ]
+    )
+    stop = threading.Event()
+    collector = threading.Thread(
+        target=_collect, args=(core, settings.collect_every, f"{os.getpid()}/{slot}", stop)
+    )
+    collector.start()
+    try:
+        await serve(doors, listener, settings.shutdown_grace)
+    finally:
+        stop.set()
+        threads.stop()
+        collector.join()
+        core.database.close()
+
+
+async def _healthy(_: BaseRequest) -> StreamResponse:
+    return Response(text="ok\n")
+
+
+def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> None:
+    """Collect, a batch at a time, while this worker holds the lease."""
+    has_swept = False
+    pause = every
+    while not stop.wait(pause):
+        pause = every
+        try:
+            if not take_collector_lease(core, holder):
+                continue
+            if not has_swept:
+                has_swept = True
+                collect_strays(core)
+            if not collect(core).is_idle:
+                pause = 0.01
+        except Exception:
+            _LOG.exception("the collector failed; it tries again in a minute")
+            pause = 60.0

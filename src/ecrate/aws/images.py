@@ -1,0 +1,201 @@
+"""The image operations: put, get, list, describe, delete."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from ecrate.aws.call import DEFAULT_PAGE, Call, parse_image_id, render_image_id
+from ecrate.domain import errors
+from ecrate.domain.errors import EcrateError, InvalidParameter
+from ecrate.domain.images import parse_manifest
+from ecrate.domain.names import Digest, ImageId, RepositoryRef, is_tag
+from ecrate.operations import images
+
+if TYPE_CHECKING:
+    from types_boto3_ecr import type_defs as t
+
+# What the batch operations call a failure; the reason is the error's text, or the one given.
+_FAILURES: Final[dict[type[EcrateError], tuple[str, str | None]]] = {
+    errors.ImageNotFound: ("ImageNotFound", "Requested image not found"),
+    errors.ImageTagDoesNotMatchDigest: ("ImageTagDoesNotMatchDigest", None),
+    errors.ImageReferencedByManifestList: ("ImageReferencedByManifestList", None),
+    errors.MissingDigestAndTag: ("MissingDigestAndTag", None),
+    errors.InvalidImageDigest: ("InvalidImageDigest", None),
+    errors.InvalidImageTag: ("InvalidImageTag", None),
+}
+
+
+def put_image(call: Call[t.PutImageRequestTypeDef]) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    tag, expected = given.get("imageTag"), given.get("imageDigest")
+    if tag is not None and not is_tag(tag):
+        raise InvalidParameter("imageTag", str(errors.InvalidImageTag()))
+    algorithm = "sha256" if expected is None else Digest.parse(expected).algorithm
+    manifest = parse_manifest(
+        given["imageManifest"].encode(), given.get("imageManifestMediaType"), algorithm=algorithm
+    )
+    if expected is not None and manifest.digest.text != expected:
+        raise errors.ImageDigestDoesNotMatch(expected, manifest.digest.text)
+    images.put_image(call.core, call.caller, ref, manifest, [] if tag is None else [tag])
+    image_id = ImageId(manifest.digest, tag)
+    return {
+        "image": _image(ref, image_id, given["imageManifest"], manifest.media_type),
+    }
+
+
+def batch_get_image(call: Call[t.BatchGetImageRequestTypeDef]) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    accepted = given.get("acceptedMediaTypes")
+    found, failures = [], []
+    for wire_id in given["imageIds"]:
+        try:
+            found.append(_get(call, ref, wire_id, accepted))
+        except EcrateError as error:
+            if type(error) not in _FAILURES:
+                raise
+            failures.append(_failure(wire_id, error))
+    return {"images": found, "failures": failures}
+
+
+def _get(
+    call: Call[Any], ref: RepositoryRef, wire_id: Any, accepted: Sequence[str] | None
+) -> dict[str, Any]:
+    image_id = _valid(wire_id)
+    image = images.find_image(call.core, call.caller, ref, image_id)
+    if accepted is not None and image.media_type not in accepted:
+        raise errors.ImageNotFound(image.digest.text, "null", ref.name, ref.registry.id)
+    content = images.read_manifest(call.core, image)
+    if images.is_pull_due(call.core, image):
+        images.record_pull(call.core, image)
+    return _image(ref, ImageId(image.digest, image_id.tag), content.decode(), image.media_type)
+
+
+def _valid(wire_id: Any) -> ImageId:
+    image_id = parse_image_id(wire_id)
+    if isinstance(image_id, EcrateError):
+        raise image_id
+    return image_id
+
+
+def _image(ref: RepositoryRef, image_id: ImageId, manifest: str, media_type: str) -> dict[str, Any]:
+    return {
+        "registryId": ref.registry.id,
+        "repositoryName": ref.name,
+        "imageId": render_image_id(image_id),
+        "imageManifest": manifest,
+        "imageManifestMediaType": media_type,
+    }
+
+
+def _failure(wire_id: Any, error: EcrateError) -> dict[str, Any]:
+    code, reason = _FAILURES[type(error)]
+    return {"imageId": wire_id, "failureCode": code, "failureReason": reason or str(error)}
+
+
+def list_images(call: Call[t.ListImagesRequestTypeDef]) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    wanted = given.get("filter", {})
+    if _hides_all(wanted):
+        return {"imageIds": []}
+    status = wanted.get("tagStatus", "ANY")
+    scope = f"ListImages {ref.arn} {status}"
+    token = given.get("nextToken")
+    after = (0, "") if token is None else tuple(call.page_position(scope, token))
+    found, position = images.list_images(
+        call.core,
+        call.caller,
+        ref,
+        status=status,
+        after=(after[0], after[1]),
+        limit=given.get("maxResults", DEFAULT_PAGE),
+    )
+    answer: dict[str, Any] = {"imageIds": [render_image_id(image_id) for image_id in found]}
+    if position is not None:
+        answer["nextToken"] = call.page_token(scope, position)
+    return answer
+
+
+def _hides_all(wanted: Any) -> bool:
+    # Every image is ACTIVE as long as there is no storage class to move it to.
+    return wanted.get("imageStatus", "ACTIVE") not in {"ACTIVE", "ANY"}
+
+
+def describe_images(call: Call[t.DescribeImagesRequestTypeDef]) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    wire_ids, wanted = given.get("imageIds"), given.get("filter", {})
+    if wire_ids is not None:
+        if given.keys() & {"nextToken", "maxResults", "filter"}:
+            raise InvalidParameter(
+                "imageIds", "nextToken, maxResults and filter cannot be used with imageIds"
+            )  # [A]
+        image_ids = [_named(wire_id) for wire_id in wire_ids]
+        named = images.describe_images(call.core, call.caller, ref, image_ids)
+        return {"imageDetails": [_detail(ref, detail) for detail in named]}
+    status = wanted.get("tagStatus", "ANY")
+    scope = f"DescribeImages {ref.arn} {status}"
+    token = given.get("nextToken")
+    details, position = images.list_image_details(
+        call.core,
+        call.caller,
+        ref,
+        status=status,
+        after=0 if token is None else call.page_position(scope, token),
+        limit=given.get("maxResults", DEFAULT_PAGE),
+    )
+    if _hides_all(wanted):
+        return {"imageDetails": []}
+    answer: dict[str, Any] = {"imageDetails": [_detail(ref, detail) for detail in details]}
+    if position is not None:
+        answer["nextToken"] = call.page_token(scope, position)
+    return answer
+
+
+def _named(wire_id: Any) -> ImageId:
+    image_id = parse_image_id(wire_id)
+    if isinstance(image_id, EcrateError):
+        raise InvalidParameter("imageIds", str(image_id))
+    return image_id
+
+
+def _detail(ref: RepositoryRef, detail: images.ImageDetail) -> dict[str, Any]:
+    image = detail.image
+    wire: dict[str, Any] = {
+        "registryId": ref.registry.id,
+        "repositoryName": ref.name,
+        "imageDigest": image.digest.text,
+        "imageSizeInBytes": image.size,
+        "imagePushedAt": round(image.pushed_at, 3),
+        "imageManifestMediaType": image.media_type,
+        "imageStatus": "ACTIVE",
+    }
+    if detail.tags:
+        wire["imageTags"] = list(detail.tags)
+    if image.artifact_media_type is not None:
+        wire["artifactMediaType"] = image.artifact_media_type
+    if image.last_pulled_at is not None:
+        wire["lastRecordedPullTime"] = round(image.last_pulled_at, 3)
+    if image.subject is not None:
+        wire["subjectManifestDigest"] = image.subject
+    return wire
+
+
+def batch_delete_image(call: Call[t.BatchDeleteImageRequestTypeDef]) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    wire_ids = given["imageIds"]
+    entries = [parse_image_id(dict(wire_id)) for wire_id in wire_ids]
+    deleted, failures = [], []
+    answers = images.batch_delete_image(call.core, call.caller, ref, entries)
+    for wire_id, answer in zip(wire_ids, answers, strict=True):
+        if not isinstance(answer, EcrateError):
+            deleted.extend(render_image_id(image_id) for image_id in answer)
+        elif type(answer) in _FAILURES:
+            failures.append(_failure(wire_id, answer))
+        else:
+            raise answer
+    return {"imageIds": deleted, "failures": failures}

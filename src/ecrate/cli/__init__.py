@@ -1,0 +1,88 @@
+"""The `ecrate` command: finds the subcommand and runs it.
+
+Everything else is imported late, since a command is started far more often than any one of its
+subcommands is used. A subcommand is a module with `SUMMARY` and `run(arguments) -> exit code`.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull")
+# As `aws` does, the options common to all calls may stand before the command; these take no value.
+_FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
+_TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line and give the exit code; texts for people go to standard error."""
+    words = sys.argv[1:] if argv is None else argv
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        sys.stdout.write("\n")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough. A second failure, at exit, would be printed.
+        sys.stdout = None  # type: ignore[assignment] # what Python itself does when there is none
+        return 0
+
+
+def _run(words: list[str]) -> int:
+    if words[:1] == ["--version"]:
+        from ecrate import __version__
+
+        print(f"ecrate/{__version__} Python/{sys.version.split()[0]}")
+        return 0
+    if words[:1] in (["help"], ["--help"], ["-h"]):
+        print(_help())
+        return 0
+    common, rest = _split_common(words)
+    if not rest or rest[0] not in _COMMANDS:
+        return _complain(rest)
+    name, arguments = rest[0], rest[1:]
+    if common and name not in _TAKES_COMMON_OPTIONS:
+        print(f"ecrate: options of '{name}' stand behind it: {' '.join(common)}", file=sys.stderr)
+        return 252
+    from importlib import import_module
+
+    from ecrate.cli.failures import CommandError
+
+    try:
+        return int(import_module(f"ecrate.cli.{name}").run(arguments + common))
+    except CommandError as error:
+        sys.stdout.flush()
+        print(f"\n{error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _split_common(words: list[str]) -> tuple[list[str], list[str]]:
+    """Give the options before the command's name, and the rest from that name on."""
+    end = 0
+    while end < len(words) and words[end].startswith("--"):
+        alone = words[end] in _FLAGS or "=" in words[end]
+        end += 1 if alone else 2
+    return words[:end], words[end:]
+
+
+def _complain(rest: list[str]) -> int:
+    problem = f"'{rest[0]}' is no command" if rest else "a command is missing"
+    print(f"ecrate: {problem}\n\n{_help()}", file=sys.stderr)
+    return 252
+
+
+def _help() -> str:
+    from importlib import import_module
+
+    lines = [
+        "usage: ecrate COMMAND ...",
+        "",
+        "Amazon ECR on your own machine.",
+        "",
+        "commands:",
+    ]
+    for name in _COMMANDS:
+        lines.append(f"  {name:8}{import_module(f'ecrate.cli.{name}').SUMMARY}")
+    lines += ["", "`ecrate COMMAND --help` tells more; `ecrate --version` prints the version."]
+    return "\n".join(lines)

@@ -1,0 +1,77 @@
+"""`ecrate serve`: run the server."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+SUMMARY = "run the server"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Give the command's parser; options left out are None, so that other sources count."""
+    made = argparse.ArgumentParser(prog="ecrate serve", description="Run the registry server.")
+    made.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
+    made.add_argument("--host", help="address to listen on (127.0.0.1)")
+    made.add_argument("--port", help="port to listen on (5100); 0 takes a free one")
+    made.add_argument("--data", metavar="DIR", help="data directory (./data)")
+    made.add_argument("--workers", metavar="N", help="worker processes (one a core)")
+    made.add_argument("--database", metavar="URL", help="sqlite:///PATH (in the data directory)")
+    made.add_argument("--blobs", metavar="URL", help="file:///PATH (the data directory)")
+    made.add_argument("--dev", action="store_true", default=None, help="accept any access key")
+    made.add_argument(
+        "--dev-anywhere", action="store_true", default=None, help="--dev beyond loopback as well"
+    )
+    made.add_argument("--account-id", metavar="ID", help="account of the root key (000000000000)")
+    made.add_argument("--region", help="default region (us-east-1)")
+    return made
+
+
+def run(arguments: list[str]) -> int:
+    """Serve until SIGTERM; one line on standard error if it cannot start."""
+    options: dict[str, Any] = vars(parser().parse_args(arguments))
+    file = options.pop("config") or os.environ.get("ECRATE_CONFIG")
+    from ecrate.settings import SettingError, load_settings
+
+    try:
+        settings = load_settings(options, os.environ, Path(file) if file else None)
+        logging.basicConfig(
+            level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s"
+        )
+        logging.getLogger("yoyo").setLevel(logging.WARNING)
+        from ecrate.app import Started, run_server
+
+        def tell(started: Started) -> None:
+            print(_banner(settings.host, settings.data, started, dev=settings.dev), flush=True)
+
+        return run_server(settings, tell)
+    except SettingError as error:
+        print(f"ecrate: {error}", file=sys.stderr)
+        return 2
+
+
+def _banner(host: str, data: Path, started: Any, *, dev: bool) -> str:
+    name = f"[{host}]" if ":" in host else host
+    address = f"{name}:{started.port}"
+    where = "" if data == Path("data") else f" --data {data}"
+    port = "" if started.port == 5100 else f" --port {started.port}"  # noqa: PLR2004 - the default
+    lines = [f"ecrate listens on http://{address}"]
+    if dev:
+        lines.append("development mode: any access key is accepted")
+    lines.append(f"credentials are in {started.credentials}")
+    if started.new_key is not None:
+        lines.append(
+            f"the root key, shown this once: {started.new_key.id} {started.new_key.secret}"
+        )
+    lines += [
+        "",
+        "try next, in another shell:",
+        f'  eval "$(ecrate env{where}{port})"',
+        f"  aws ecr get-login-password | docker login --username AWS --password-stdin {address}",
+        f"  aws ecr create-repository --repository-name hello && docker push {address}/hello",
+    ]
+    return "\n".join(lines)

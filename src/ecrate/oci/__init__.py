@@ -1,0 +1,3 @@
+"""The registry door: the Docker and OCI Distribution API under `/v2/`."""
+
+from __future__ import annotations

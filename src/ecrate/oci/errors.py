@@ -1,0 +1,70 @@
+"""Codes, statuses and bodies of errors at the registry door; nowhere else are they known.
+
+Source: OCI distribution-spec 1.1, "Error Codes"; where it leaves room, what ECR's proxy answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from aiohttp.web import Response
+
+from ecrate.domain import errors
+
+CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
+    errors.InvalidParameter: (400, "MANIFEST_INVALID"),
+    errors.AccessDenied: (403, "DENIED"),
+    errors.InvalidToken: (403, "DENIED"),
+    errors.ExpiredToken: (403, "DENIED"),
+    errors.RepositoryNotFound: (404, "NAME_UNKNOWN"),
+    errors.LimitExceeded: (403, "DENIED"),
+    errors.ImageNotFound: (404, "MANIFEST_UNKNOWN"),
+    errors.ImageTagAlreadyExists: (400, "TAG_INVALID"),
+    errors.ImageDigestDoesNotMatch: (400, "DIGEST_INVALID"),
+    errors.ImageReferencedByManifestList: (405, "UNSUPPORTED"),
+    errors.LayersNotFound: (404, "MANIFEST_BLOB_UNKNOWN"),
+    errors.LayerNotFound: (404, "BLOB_UNKNOWN"),
+    errors.ReferencedImagesNotFound: (404, "MANIFEST_BLOB_UNKNOWN"),
+    errors.UploadNotFound: (404, "BLOB_UPLOAD_UNKNOWN"),
+    errors.InvalidLayerPart: (416, "BLOB_UPLOAD_INVALID"),
+    errors.LayerPartTooSmall: (400, "BLOB_UPLOAD_INVALID"),
+    errors.InvalidLayer: (400, "DIGEST_INVALID"),
+    errors.UploadBusy: (429, "TOOMANYREQUESTS"),
+    errors.BodyTruncated: (400, "SIZE_INVALID"),
+    errors.BodyTooLarge: (413, "SIZE_INVALID"),
+}
+
+
+@dataclass(eq=False)
+class RegistryError(Exception):
+    """A request refused before any operation."""
+
+    status: int
+    code: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+SERVER_ERROR: Final = RegistryError(
+    500, "UNKNOWN", "The server failed to answer. See its log for this request id."
+)
+
+
+def render(error: RegistryError | errors.EcrateError) -> Response:
+    """Give the answer for an error, in the specification's format."""
+    if isinstance(error, RegistryError):
+        status, code = error.status, error.code
+    else:
+        status, code = CODES[type(error)]
+    message = "Requested image not found" if code == "MANIFEST_UNKNOWN" else str(error)
+    body = msgspec.json.encode({"errors": [{"code": code, "message": message}]}) + b"\n"
+    response = Response(status=status, body=body)
+    response.content_type = "application/json"
+    response.charset = "utf-8"
+    if isinstance(error, errors.UploadBusy):
+        response.headers["Retry-After"] = "1"
+    return response

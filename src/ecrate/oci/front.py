@@ -1,0 +1,115 @@
+"""The registry door: from a request under `/v2/` to an operation and back."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from aiohttp.web import BaseRequest, StreamResponse
+
+from ecrate.domain.errors import EcrateError, InvalidParameter, UnknownAccessKey
+from ecrate.domain.names import RegistryRef, RepositoryRef
+from ecrate.oci import images, layers, tags
+from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge
+from ecrate.oci.errors import CODES, SERVER_ERROR, RegistryError, render
+from ecrate.oci.request import RegistryRequest
+from ecrate.oci.routes import parse_path, parse_query
+from ecrate.operations.core import Core
+from ecrate.web.body import SMALL_BODY, Bodies
+from ecrate.web.hosts import Hosts
+from ecrate.web.threads import Threads
+
+_LOG: Final = logging.getLogger("ecrate")
+
+Handler = Callable[[RegistryRequest], Awaitable[StreamResponse]]
+
+HANDLERS: Final[dict[tuple[str, str], Handler]] = {
+    ("base", "GET"): tags.get_base,
+    ("base", "HEAD"): tags.get_base,
+    ("catalog", "GET"): tags.get_catalog,
+    ("tags", "GET"): tags.get_tags,
+    ("manifest", "GET"): images.get_manifest,
+    ("manifest", "HEAD"): images.get_manifest,
+    ("manifest", "PUT"): images.put_manifest,
+    ("manifest", "DELETE"): images.delete_manifest,
+    ("blob", "GET"): layers.get_blob,
+    ("blob", "HEAD"): layers.head_blob,
+    ("uploads", "POST"): layers.post_upload,
+    ("upload", "GET"): layers.get_upload,
+    ("upload", "PATCH"): layers.patch_upload,
+    ("upload", "PUT"): layers.put_upload,
+    ("upload", "DELETE"): layers.delete_upload,
+}
+
+
+class OciFront:
+    """Answers everything under `/v2/`."""
+
+    def __init__(self, core: Core, hosts: Hosts, bodies: Bodies, threads: Threads) -> None:
+        self._core = core
+        self._hosts = hosts
+        self._bodies = bodies
+        self._threads = threads
+
+    async def __call__(self, request: BaseRequest) -> StreamResponse:
+        request_id = str(uuid.uuid4())
+        try:
+            response = await self._answer(request)
+        except (NotAuthorizedError, UnknownAccessKey):
+            response = challenge(request, self._hosts)
+        except (RegistryError, EcrateError) as error:
+            response = _refuse(error, request_id)
+        except ConnectionError:
+            raise  # the client is gone; the server notes it and closes
+        except Exception:
+            _LOG.exception("request %s failed", request_id)
+            response = render(SERVER_ERROR)
+        if not response.prepared:
+            response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
+            response.headers["X-Request-Id"] = request_id
+            if response.status >= 400 and _has_large_rest(request):  # noqa: PLR2004 - all errors
+                # Nobody will read the rest of this body.
+                response.force_close()
+        return response
+
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        caller, registry = authenticate(self._core, request)
+        route = parse_path(path)
+        handler = HANDLERS.get((route.kind, request.method))
+        if handler is None:
+            raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
+        return await handler(
+            RegistryRequest(
+                http=request,
+                core=self._core,
+                caller=caller,
+                ref=_repository(registry, route.name)
+                if route.name
+                else RepositoryRef(registry, ""),
+                reference=route.reference,
+                query=parse_query(query),
+                bodies=self._bodies,
+                threads=self._threads,
+            )
+        )
+
+
+def _repository(registry: RegistryRef, name: str) -> RepositoryRef:
+    try:
+        return RepositoryRef.parse(registry, name)
+    except InvalidParameter as error:
+        raise RegistryError(404, "NAME_INVALID", str(error)) from None
+
+
+def _has_large_rest(request: BaseRequest) -> bool:
+    return not request.content.is_eof() and (request.content_length or SMALL_BODY + 1) > SMALL_BODY
+
+
+def _refuse(error: RegistryError | EcrateError, request_id: str) -> StreamResponse:
+    if isinstance(error, EcrateError) and type(error) not in CODES:
+        _LOG.error("request %s: no code for %r", request_id, error)
+        error = SERVER_ERROR
+    return render(error)

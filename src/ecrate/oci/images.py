@@ -1,0 +1,83 @@
+"""Manifests: get, put, delete. Source: distribution-spec 1.1, "Pulling" and "Pushing"."""
+
+from __future__ import annotations
+
+from aiohttp.web import Response, StreamResponse
+
+from ecrate.domain.errors import (
+    ImageAlreadyExists,
+    ImageDigestDoesNotMatch,
+    ImageNotFound,
+    InvalidParameter,
+)
+from ecrate.domain.images import MAX_MANIFEST_SIZE, parse_manifest
+from ecrate.domain.names import Digest, ImageId, is_tag
+from ecrate.oci.errors import RegistryError
+from ecrate.oci.request import RegistryRequest
+from ecrate.operations import images
+
+
+async def get_manifest(request: RegistryRequest) -> StreamResponse:
+    """Answer GET and HEAD: the document exactly as it was pushed."""
+    try:
+        image_id = _image_id(request.reference)
+    except RegistryError:
+        # What cannot be a reference certainly names nothing.
+        raise ImageNotFound(
+            "null", request.reference, request.ref.name, request.ref.registry.id
+        ) from None
+    image = await request.read(images.find_image, image_id)
+    headers = {
+        "Content-Type": image.media_type,
+        "Docker-Content-Digest": image.digest.text,
+        "ETag": f'"{image.digest.text}"',
+    }
+    if request.http.headers.get("If-None-Match") == headers["ETag"]:
+        return Response(status=304, headers=headers)
+    content = images.read_manifest(request.core, image)
+    if request.http.method == "GET" and images.is_pull_due(request.core, image):
+        await request.threads.run(images.record_pull, request.core, image)
+    return Response(body=content, headers=headers)
+
+
+async def put_manifest(request: RegistryRequest) -> StreamResponse:
+    """Store a manifest under a tag or its digest; the same again is as good as the first time."""
+    image_id = _image_id(request.reference)
+    media_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
+    algorithm = "sha256" if image_id.digest is None else image_id.digest.algorithm
+    async with request.bodies.read(request.http, MAX_MANIFEST_SIZE) as (body, _):
+        content = bytes(body)
+    manifest = parse_manifest(content, media_type or None, algorithm=algorithm)
+    if image_id.digest is not None and image_id.digest != manifest.digest:
+        raise ImageDigestDoesNotMatch(image_id.digest.text, manifest.digest.text)
+    tags = [] if image_id.tag is None else [image_id.tag]
+    try:
+        await request.run(images.put_image, manifest, tags)
+    except ImageAlreadyExists:
+        pass  # AWS: the proxy turns this into success, so that a push can be repeated.
+    location = f"/v2/{request.ref.name}/manifests/{manifest.digest.text}"
+    headers = {"Location": location, "Docker-Content-Digest": manifest.digest.text}
+    return Response(status=201, headers=headers)
+
+
+async def delete_manifest(request: RegistryRequest) -> StreamResponse:
+    """Delete an image by digest, or only the tag by tag."""
+    image_id = _image_id(request.reference)
+    if image_id.tag is not None:
+        await request.run(images.delete_tag, image_id.tag)
+    else:
+        (answer,) = await request.run(images.batch_delete_image, [image_id])
+        if isinstance(answer, Exception):
+            raise answer
+    return Response(status=202)
+
+
+def _image_id(reference: str) -> ImageId:
+    if ":" in reference:
+        try:
+            return ImageId(digest=Digest.parse(reference))
+        except InvalidParameter as error:
+            raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
+    if not is_tag(reference):
+        raise RegistryError(400, "TAG_INVALID", "A tag has 1 to 128 of a-z, A-Z, 0-9, _ . -")
+    return ImageId(tag=reference)

@@ -1,0 +1,174 @@
+"""Blobs and their uploads. Source: distribution-spec 1.1, "Pulling blobs", "Pushing Blobs"."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Final
+
+from aiohttp.web import Response, StreamResponse
+
+from ecrate.domain.errors import (
+    BodyTruncated,
+    InvalidLayerPart,
+    InvalidParameter,
+    LayerAlreadyExists,
+    LayerNotFound,
+)
+from ecrate.domain.layers import Layer
+from ecrate.domain.names import Digest
+from ecrate.oci.errors import RegistryError
+from ecrate.oci.request import RegistryRequest
+from ecrate.operations import layers
+from ecrate.web.body import stream_body
+from ecrate.web.files import send_file
+
+_RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/.*)?")
+
+
+async def head_blob(request: RegistryRequest) -> StreamResponse:
+    """Tell whether the repository has the blob; one said to be there stays a while."""
+    layer = await _check(request)
+    headers = _blob_headers(layer)
+    return Response(headers={**headers, "Content-Length": str(layer.size)})
+
+
+async def _check(request: RegistryRequest) -> Layer:
+    digest = _digest(request, request.reference)
+    layer = await request.read(layers.check_layer, digest)
+    if layers.is_fading(request.core, layer):
+        await request.run(layers.renew_layers, [digest])
+        layer = await request.read(layers.check_layer, digest)
+    return layer
+
+
+async def get_blob(request: RegistryRequest) -> StreamResponse:
+    """Send the blob, or the part of it that was asked for."""
+    layer = await request.read(layers.find_layer, _digest(request, request.reference))
+    file = layers.open_layer(request.core, layer)
+    return await send_file(request.http, file, layer.size, layer.digest.text, _blob_headers(layer))
+
+
+def _blob_headers(layer: Layer) -> dict[str, str]:
+    return {
+        "Content-Type": "application/octet-stream",
+        "Docker-Content-Digest": layer.digest.text,
+        "Docker-Distribution-Api-Version": "registry/2.0",
+    }
+
+
+def _digest(request: RegistryRequest, text: str) -> str:
+    try:
+        return Digest.parse(text).text
+    except InvalidParameter as error:
+        if request.http.method in {"GET", "HEAD"}:
+            raise LayerNotFound(text, request.ref.name, request.ref.registry.id) from None
+        raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
+
+
+async def post_upload(request: RegistryRequest) -> StreamResponse:
+    """Begin an upload; with `?digest=`, the body is the whole blob."""
+    digest = request.query.get("digest")
+    if digest is not None:
+        digest = _digest(request, digest)
+    upload_id = await request.run(layers.initiate_layer_upload)
+    if digest is None:
+        return _upload_answer(request, upload_id, 0, status=202)
+    await _append(request, upload_id)
+    return await _complete(request, upload_id, digest)
+
+
+async def patch_upload(request: RegistryRequest) -> StreamResponse:
+    """Append the body. What arrived before the client was cut off counts."""
+    size = await _append(request, request.reference)
+    return _upload_answer(request, request.reference, size, status=202)
+
+
+async def put_upload(request: RegistryRequest) -> StreamResponse:
+    """Append the body, if any, and make the upload a blob."""
+    given = request.query.get("digest")
+    if given is None:
+        raise RegistryError(400, "DIGEST_INVALID", "The query parameter 'digest' is missing")
+    digest = _digest(request, given)
+    upload = await request.read(layers.find_upload, request.reference, "UploadLayerPart")
+    if upload.completed_digest is None and request.http.body_exists:
+        await _append(request, request.reference)
+    return await _complete(request, request.reference, digest)
+
+
+async def get_upload(request: RegistryRequest) -> StreamResponse:
+    """Tell how far the upload is."""
+    upload = await request.read(layers.find_open_upload, request.reference)
+    return _upload_answer(request, upload.id, upload.size, status=204)
+
+
+async def delete_upload(request: RegistryRequest) -> StreamResponse:
+    """End the upload."""
+    await request.run(layers.cancel_layer_upload, request.reference)
+    return Response(status=204)
+
+
+async def _append(request: RegistryRequest, upload_id: str) -> int:
+    """Append the request's body to the upload and give the upload's size."""
+    writer = await request.threads.run(
+        layers.LayerWriter, request.core, request.caller, request.ref, upload_id
+    )
+    try:
+        _check_range(request, writer)
+        room = request.core.limits.layer_size - writer.size
+        try:
+            await stream_body(request.http, writer.write, request.threads, limit=room)
+        except BodyTruncated:
+            await request.threads.run(writer.commit)
+            raise
+        return await request.threads.run(writer.commit)
+    finally:
+        writer.close()
+
+
+def _check_range(request: RegistryRequest, writer: layers.LayerWriter) -> None:
+    header = request.http.headers.get("Content-Range")
+    if header is None:
+        return
+    match = _RANGE.fullmatch(header.strip())
+    if match is None:
+        raise RegistryError(400, "BLOB_UPLOAD_INVALID", "Content-Range must be '<first>-<last>'")
+    first, last = int(match[1]), int(match[2])
+    if first != writer.size:
+        raise InvalidLayerPart(
+            detail=f"First byte of the layer part is {first} instead of {writer.size}",
+            registry_id=request.ref.registry.id,
+            repository_name=request.ref.name,
+            upload_id=writer.upload.id,
+            last_valid_byte_received=max(writer.size - 1, 0),
+        )
+    length = request.http.content_length
+    if length is not None and length != last - first + 1:
+        raise RegistryError(
+            400, "SIZE_INVALID", f"Content-Range is {last - first + 1} bytes, the body {length}"
+        )
+
+
+async def _complete(request: RegistryRequest, upload_id: str, digest: str) -> StreamResponse:
+    try:
+        await request.run(
+            functools.partial(layers.complete_layer_upload, may_be_empty=True), upload_id, [digest]
+        )
+    except LayerAlreadyExists:
+        pass  # AWS: the proxy turns this into success, so that a push can be repeated.
+    headers = {
+        "Location": f"/v2/{request.ref.name}/blobs/{digest}",
+        "Docker-Content-Digest": digest,
+    }
+    return Response(status=201, headers=headers)
+
+
+def _upload_answer(
+    request: RegistryRequest, upload_id: str, size: int, *, status: int
+) -> StreamResponse:
+    headers = {
+        "Location": f"/v2/{request.ref.name}/blobs/uploads/{upload_id}",
+        "Docker-Upload-UUID": upload_id,
+        "Range": f"0-{max(size - 1, 0)}",
+    }
+    return Response(status=status, headers=headers)

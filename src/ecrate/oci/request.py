@@ -1,0 +1,47 @@
+"""One request at the registry door, as its handlers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlencode
+
+from aiohttp.web import BaseRequest
+
+from ecrate.domain.names import RepositoryRef
+from ecrate.domain.principals import Caller
+from ecrate.operations.core import Core
+from ecrate.web.body import Bodies
+from ecrate.web.threads import Threads
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRequest:
+    """`ref` is the repository the path names, `reference` the tag, digest or upload id."""
+
+    http: BaseRequest
+    core: Core
+    caller: Caller
+    ref: RepositoryRef
+    reference: str
+    query: dict[str, str]
+    bodies: Bodies
+    threads: Threads
+
+    async def read(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run an operation of a few indexed reads: right here if the database is local."""
+        if self.core.database.is_local:
+            return function(self.core, self.caller, self.ref, *arguments)
+        return await self.threads.run(function, self.core, self.caller, self.ref, *arguments)
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run an operation in a thread."""
+        return await self.threads.run(function, self.core, self.caller, self.ref, *arguments)
+
+
+def next_link(path: str, count: int, last: str) -> dict[str, str]:
+    """Give the Link header that leads to the next page."""
+    return {"Link": f'<{path}?{urlencode({"n": count, "last": last})}>; rel="next"'}

@@ -1,0 +1,170 @@
+"""The settings: defaults, then a TOML file, then the environment, then the command line.
+
+Each is a field of `Settings`; its name in TOML is the field's, in the environment
+`ECRATE_<NAME>` in capitals, on the command line `--<name>` with dashes. A bad one stops the
+start with one line that names it, where it came from, and what is accepted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+
+class SettingError(Exception):
+    """One line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of a server; `docs/reference/settings.md` says what each is for.
+
+    Periods are seconds. `workers` 0 means one a core.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 5100
+    data: Path = Path("data")
+    workers: int = 0
+    database: str = ""
+    blobs: str = ""
+    dev: bool = False
+    dev_anywhere: bool = False
+    account_id: str = "000000000000"
+    region: str = "us-east-1"
+    registry_host: str = ""
+    public_url: str = ""
+    secret_file: str = ""
+    parity: str = ""
+    shutdown_grace: float = 30.0
+    upload_idle: float = 24 * 3600.0
+    layer_grace: float = 24 * 3600.0
+    quarantine: float = 3600.0
+    collect_every: float = 5.0
+
+
+_LOOPBACK: Final = re.compile(r"127\.\d+\.\d+\.\d+|::1|localhost")
+
+
+def load_settings(
+    command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
+) -> Settings:
+    """Put the layers together; raises `SettingError`."""
+    names = {field.name for field in dataclasses.fields(Settings)}
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+
+    def put(name: str, value: Any, source: str) -> None:
+        if name not in names:
+            raise SettingError(
+                f"unknown setting '{name}' in {source}; known are {', '.join(sorted(names))}"
+            )
+        values[name] = _converted(name, value, source)
+        sources[name] = source
+
+    if file is not None:
+        for name, value in _read_file(file).items():
+            put(name, value, str(file))
+    for variable, text in environment.items():
+        name = variable.removeprefix("ECRATE_").lower()
+        if variable.startswith("ECRATE_") and variable != "ECRATE_CONFIG":
+            put(name, text, f"the environment ({variable})")
+    for name, value in command_line.items():
+        if value is not None:
+            put(name, value, f"the command line (--{name.replace('_', '-')})")
+    settings = Settings(**values)
+    for name, (is_good, accepted) in _RULES.items():
+        value = getattr(settings, name)
+        if not is_good(value):
+            raise SettingError(
+                f"setting '{name}' is '{value}' in {sources.get(name, 'the defaults')}; "
+                f"accepted: {accepted}"
+            )
+    if settings.dev and not settings.dev_anywhere and not _LOOPBACK.fullmatch(settings.host):
+        raise SettingError(
+            f"setting 'dev' accepts any access key, so host '{settings.host}' beyond loopback "
+            "needs 'dev_anywhere' as well"
+        )
+    return settings
+
+
+def _read_file(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as opened:
+            return tomllib.load(opened)
+    except OSError as error:
+        raise SettingError(f"cannot read {file}: {error.strerror}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise SettingError(f"{file} is not TOML: {error}") from None
+
+
+_KINDS: Final = {
+    field.name: type(field.default) if field.name != "data" else Path
+    for field in dataclasses.fields(Settings)
+}
+_WORDS: Final = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a path",
+}
+_TRUTH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def _converted(name: str, value: Any, source: str) -> Any:
+    kind = _KINDS[name]
+    try:
+        if kind is bool:
+            return value if isinstance(value, bool) else _TRUTH[str(value).lower()]
+        if kind is Path:
+            return Path(value).expanduser()
+        if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
+            raise ValueError  # noqa: TRY301 - told below with all others
+        return kind(value)
+    except (ValueError, TypeError, KeyError):
+        raise SettingError(
+            f"setting '{name}' is '{value}' in {source}; accepted: {_WORDS[kind]}"
+        ) from None
+
+
+def _url(text: str) -> bool:
+    return not text or re.fullmatch(r"https?://[^/\s?#]+/?", text) is not None
+
+
+def _template(text: str) -> bool:
+    try:
+        return re.fullmatch(r"[\w.:-]*", text.format(account="0", region="r")) is not None
+    except (KeyError, IndexError, ValueError):
+        return False
+
+
+def _matches(pattern: str) -> Callable[[Any], bool]:
+    return lambda text: re.fullmatch(pattern, text) is not None
+
+
+def _at_least(least: float) -> Callable[[Any], bool]:
+    return lambda number: number >= least
+
+
+_RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
+    "port": (lambda port: 0 <= port < 2**16, "0 to 65535"),
+    "workers": (lambda workers: 0 <= workers <= 256, "0 (one a core) to 256"),  # noqa: PLR2004
+    "account_id": (_matches(r"\d{12}"), "12 digits"),
+    "region": (_matches(r"[a-z0-9-]{2,25}"), "2 to 25 of a-z, 0-9 and -"),
+    "registry_host": (_template, "a host name, with {account} and {region} where they differ"),
+    "public_url": (_url, "http://HOST[:PORT] or https://HOST[:PORT]"),
+    "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
+    "database": (_matches(r"|sqlite:///.+"), "sqlite:///PATH"),
+    "blobs": (_matches(r"|file:///.+"), "file:///PATH"),
+    "shutdown_grace": (_at_least(0), "seconds, 0 or more"),
+    "upload_idle": (_at_least(1), "seconds, 1 or more"),
+    "layer_grace": (_at_least(1), "seconds, 1 or more"),
+    "quarantine": (_at_least(0), "seconds, 0 or more"),
+    "collect_every": (_at_least(0.1), "seconds, 0.1 or more"),
+}

@@ -1,0 +1,153 @@
+"""Request bodies: refused early, bounded together, never whole in memory unless small."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import mmap
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Final
+
+from aiohttp import web
+from aiohttp.web import BaseRequest
+
+from ecrate.domain.errors import BodyTooLarge, BodyTruncated
+from ecrate.web.handoff import can_hand_off, hand_off
+from ecrate.web.threads import Threads
+
+SMALL_BODY: Final = 64 * 1024
+_PIECE: Final = 1024 * 1024
+_PATIENCE: Final = 60.0
+_SLOWEST: Final = 16 * 1024  # bytes a second that a body held in memory has to arrive with
+
+_CUT_OFF: Final = (web.RequestPayloadError, ConnectionError, TimeoutError)
+
+
+def check_length(request: BaseRequest, limit: int) -> int | None:
+    """Give the body's declared length, None for a chunked one; raises `BodyTooLarge`."""
+    length = request.content_length if request.body_exists else 0
+    if length is not None and length > limit:
+        raise BodyTooLarge(limit)
+    return length
+
+
+def welcome_body(request: BaseRequest) -> None:
+    """Tell a client that waits for it to go on: nothing speaks against its request so far."""
+    transport = request.transport
+    if request.headers.get("Expect", "").lower() == "100-continue" and transport is not None:
+        transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def stream_body(
+    request: BaseRequest,
+    sink: Callable[[bytes | memoryview], None],
+    threads: Threads,
+    *,
+    limit: int,
+) -> None:
+    """Give the body to `sink`, called in a thread with pieces of about 1 MiB.
+
+    Raises `BodyTooLarge` before the first byte beyond `limit` is given away, and
+    `BodyTruncated` after all that came was given away.
+    """
+    length = check_length(request, limit)
+    welcome_body(request)
+    if length is not None and can_hand_off(request, length, threads):
+        await hand_off(request, length, sink, threads)
+        return
+    received = 0
+    while True:
+        pieces, ended, cut = await _next_pieces(request)
+        received += sum(map(len, pieces))
+        if received > limit:
+            raise BodyTooLarge(limit)
+        if pieces:
+            await threads.run(_drain, pieces, sink)
+        if cut:
+            raise BodyTruncated(received, length or received)
+        if ended:
+            return
+
+
+def _drain(pieces: list[bytes], sink: Callable[[bytes | memoryview], None]) -> None:
+    for piece in pieces:
+        sink(piece)
+
+
+async def _next_pieces(request: BaseRequest) -> tuple[list[bytes], bool, bool]:
+    """Collect about 1 MiB; tell whether the body ended, and whether it was cut off."""
+    pieces: list[bytes] = []
+    size = 0
+    try:
+        while size < _PIECE:
+            async with asyncio.timeout(_PATIENCE):
+                piece = await request.content.readany()
+            if not piece:
+                return pieces, True, False
+            pieces.append(piece)
+            size += len(piece)
+    except _CUT_OFF:
+        return pieces, False, True
+    return pieces, False, False
+
+
+class Bodies:
+    """Bodies read whole: small ones as they come, larger ones in a few shared buffers.
+
+    `buffers` requests at a time may hold a large body; the others wait, unread, in their
+    sockets. A buffer is an anonymous map that keeps its pages for the next request.
+    """
+
+    def __init__(self, threads: Threads, *, buffers: int, size: int) -> None:
+        self._threads = threads
+        self._size = size
+        self._free: deque[mmap.mmap] = deque()
+        self._turns = asyncio.Semaphore(buffers)
+
+    @asynccontextmanager
+    async def read(
+        self, request: BaseRequest, limit: int
+    ) -> AsyncIterator[tuple[bytes | memoryview, str]]:
+        """Give the body and its SHA-256 in hex; both are good inside the block only.
+
+        Raises `BodyTooLarge` before reading beyond `limit`, and `BodyTruncated`.
+        """
+        length = check_length(request, limit)
+        if length is not None and length <= SMALL_BODY:
+            welcome_body(request)
+            data = await self._read_small(request, length)
+            yield data, hashlib.sha256(data).hexdigest()
+            return
+        async with self._turns:
+            buffer = self._free.pop() if self._free else mmap.mmap(-1, self._size)
+            try:
+                async with asyncio.timeout(_PATIENCE + limit / _SLOWEST):
+                    size, digest = await self._fill(request, buffer, limit)
+                yield memoryview(buffer)[:size], digest
+            except TimeoutError:
+                raise BodyTruncated(0, length or limit) from None
+            finally:
+                self._free.append(buffer)
+
+    async def _read_small(self, request: BaseRequest, length: int) -> bytes:
+        if not length:
+            return b""
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                data = await request.content.read()
+        except _CUT_OFF:
+            raise BodyTruncated(0, length) from None
+        return data
+
+    async def _fill(self, request: BaseRequest, buffer: mmap.mmap, limit: int) -> tuple[int, str]:
+        digest = hashlib.sha256()
+        buffer.seek(0)
+
+        def sink(piece: bytes | memoryview) -> None:
+            digest.update(piece)
+            buffer.write(piece)
+
+        await stream_body(request, sink, self._threads, limit=min(limit, self._size))
+        return buffer.tell(), digest.hexdigest()

@@ -1,0 +1,49 @@
+"""Host names: which registry one names, and which one leads a client to a registry."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from ecrate.domain.names import RegistryRef
+
+_REGISTRY_HOST: Final = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]{2,25})\.(.+)")
+
+
+def registry_of(host: str) -> RegistryRef | None:
+    """Give the registry that `<account>.dkr.ecr.<region>.<anything>` names, else None."""
+    match = _REGISTRY_HOST.fullmatch(host)
+    return None if match is None else RegistryRef(match[1], match[2])
+
+
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """How registries are reached from outside.
+
+    `template` is the setting registry_host, with `{account}` and `{region}`; `public_url` the
+    address behind a proxy; both empty when unset.
+    """
+
+    template: str = ""
+    public_url: str = ""
+
+    def scheme(self) -> str:
+        """Give the scheme clients use."""
+        return self.public_url.partition("://")[0] or "http"
+
+    def host(self, request_host: str, caller: RegistryRef, registry: RegistryRef) -> str:
+        """Give the host under which the caller finds `registry`.
+
+        That is the one it is talking to, unless that would lead it to another registry.
+        """
+        if self.template:
+            return self.template.format(account=registry.id, region=registry.region)
+        host = self.public_url.partition("://")[2].rstrip("/") or request_host
+        named = _REGISTRY_HOST.fullmatch(host)
+        if named is not None:
+            return f"{registry.id}.dkr.ecr.{registry.region}.{named[3]}"
+        if registry == caller:
+            return host
+        _, colon, port = host.rpartition(":")
+        return f"{registry.id}.dkr.ecr.{registry.region}.localhost{colon and ':' + port}"

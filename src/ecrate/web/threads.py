@@ -1,0 +1,42 @@
+"""Where synchronous work runs: operations in one pool of threads, socket hand-offs in another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+OPERATION_THREADS: Final = 16
+HANDOFF_THREADS: Final = 16
+
+
+class Threads:
+    """The pools of one worker process. `handoff_slots` counts the threads free for hand-offs."""
+
+    def __init__(self) -> None:
+        self._operations = ThreadPoolExecutor(OPERATION_THREADS, thread_name_prefix="operation")
+        self._handoffs = ThreadPoolExecutor(HANDOFF_THREADS, thread_name_prefix="handoff")
+        self.handoff_slots = HANDOFF_THREADS
+        self.is_stopping = False
+
+    async def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run a synchronous function in an operation thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._operations, function, *arguments)
+
+    async def run_handoff(self, function: Callable[[], T]) -> T:
+        """Run a socket hand-off; the caller has seen a free slot just before."""
+        self.handoff_slots -= 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._handoffs, function)
+        finally:
+            self.handoff_slots += 1
+
+    def stop(self) -> None:
+        """End both pools; hand-offs under way give up within a second."""
+        self.is_stopping = True
+        self._operations.shutdown(wait=True)
+        self._handoffs.shutdown(wait=True)
