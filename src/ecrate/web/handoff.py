@@ -34,7 +34,7 @@ Sink = Callable[[memoryview], None]
 
 def can_hand_off(request: BaseRequest, length: int | None, threads: Threads) -> bool:
     """Tell whether the rest of the body can be read by a thread."""
-    transport, protocol = request.transport, request.protocol
+    transport = request.transport
     return (
         length is not None
         and length >= MIN_LENGTH
@@ -43,8 +43,6 @@ def can_hand_off(request: BaseRequest, length: int | None, threads: Threads) -> 
         and not transport.is_closing()
         and transport.get_extra_info("sslcontext") is None
         and request.content.exception() is None
-        # The parser keeps bytes to itself while it is paused.
-        and not protocol._reading_paused  # noqa: SLF001 - aiohttp has no public name for it
     )
 
 
@@ -56,8 +54,9 @@ async def hand_off(request: BaseRequest, length: int, sink: Sink, threads: Threa
     """
     transport, protocol = request.transport, request.protocol
     assert isinstance(transport, Transport)  # noqa: S101 - can_hand_off has seen it
+    # Each read may make the parser give out more of what it kept back, and resumes reading.
+    head = b"".join(iter(request.content.read_nowait, b""))
     transport.pause_reading()
-    head = request.content.read_nowait()
     descriptor = os.dup(transport.get_extra_info("socket").fileno())
 
     def receive() -> None:
