@@ -1,0 +1,215 @@
+"""The options of one operation, generated from its input shape, and their values.
+
+A value on the command line is a text (or several); here it becomes what the shape asks for.
+Not here: whether the values are acceptable (`validation`), and the shorthand syntax's grammar.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ecrate.aws.model import Operation, Shape, kebab
+from ecrate.cli.failures import BAD_COMMAND, CommandError
+from ecrate.cli.options import Parser
+from ecrate.cli.shorthand import ShorthandError, coerce, parse_shorthand
+
+_COMPLEX: Final = ("structure", "list", "map")
+PAGING_OPTIONS: Final = ("starting_token", "page_size", "max_items")
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One member of an operation's input as an option."""
+
+    name: str
+    member: str
+    shape: Shape
+    required: bool
+    documentation: str
+
+    @property
+    def option(self) -> str:
+        return f"--{self.name}"
+
+    @property
+    def destination(self) -> str:
+        return self.name.replace("-", "_")
+
+    @property
+    def has_shorthand(self) -> bool:
+        shape = self.shape
+        if shape.type == "list" and shape.element is not None:
+            return shape.element.type in _COMPLEX
+        return shape.type in _COMPLEX
+
+
+def arguments_of(operation: Operation) -> list[Argument]:
+    """Give the options of an operation in the model's order."""
+    shape = operation.input
+    return [
+        Argument(
+            name=kebab(member),
+            member=member,
+            shape=inner,
+            required=member in shape.required,
+            documentation=shape.member_documentation[member] or inner.documentation,
+        )
+        for member, inner in shape.members.items()
+    ]
+
+
+def parse_arguments(
+    operation: Operation, words: list[str], usage: str, *, paged: bool
+) -> argparse.Namespace:
+    """Read the words behind the operation's name.
+
+    Required members may be missing where JSON input may bring them, or only an input skeleton
+    is asked for.
+    """
+    parser = Parser(usage)
+    for argument in arguments_of(operation):
+        _add(parser, argument, required=argument.required and not _is_relaxed(words))
+    parser.add_argument("--cli-input-json")
+    parser.add_argument(
+        "--generate-cli-skeleton", nargs="?", const="input", choices=("input", "output")
+    )
+    if paged:
+        parser.add_argument("--starting-token")
+        parser.add_argument("--page-size", type=int)
+        parser.add_argument("--max-items", type=int)
+    found, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise CommandError(f"usage: {usage}\n\nUnknown options: {', '.join(unknown)}", BAD_COMMAND)
+    return found
+
+
+def _is_relaxed(words: list[str]) -> bool:
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        name, _, value = word.partition("=")
+        if name == "--cli-input-json":
+            return True
+        if name == "--generate-cli-skeleton" and "output" not in (value, following):
+            return True
+    return False
+
+
+def _add(parser: argparse.ArgumentParser, argument: Argument, *, required: bool) -> None:
+    if argument.shape.type == "boolean":
+        # Neither is given: the member is left out, and the service's default holds.
+        destination = argument.destination
+        parser.add_argument(argument.option, action="store_true", default=None, dest=destination)
+        parser.add_argument(
+            f"--no-{argument.name}", action="store_false", default=None, dest=destination
+        )
+    elif argument.shape.type == "list":
+        parser.add_argument(argument.option, nargs="*", required=required)
+    else:
+        parser.add_argument(argument.option, required=required)
+
+
+def call_parameters(operation: Operation, found: argparse.Namespace) -> dict[str, Any]:
+    """Give the call's input: that of `--cli-input-json`, under that of the options."""
+    parameters = _input_json(found.cli_input_json)
+    for argument in arguments_of(operation):
+        value = getattr(found, argument.destination)
+        if value is not None:
+            parameters[argument.member] = _convert(argument, value)
+    return parameters
+
+
+def _input_json(text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
+    loaded = load_file(text, "--cli-input-json")
+    value = _parse_json(loaded, "--cli-input-json")
+    if not isinstance(value, dict):
+        raise _bad("--cli-input-json", "the JSON has to be an object")
+    return value
+
+
+def load_file(text: str, option: str) -> str | bytes:
+    """Give what `text` stands for: `file://` the text, `fileb://` the bytes of a file."""
+    for prefix in ("file://", "fileb://"):
+        if text.startswith(prefix):
+            path = Path(os.path.expandvars(text.removeprefix(prefix))).expanduser()
+            try:
+                return path.read_bytes() if prefix == "fileb://" else path.read_text()
+            except UnicodeDecodeError:
+                raise _bad(option, f"{path} is not text; use fileb:// for bytes") from None
+            except OSError as error:
+                raise _bad(option, f"cannot read {path}: {error.strerror}") from None
+    return text
+
+
+def _convert(argument: Argument, value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, list) and len(value) == 1:
+        loaded = load_file(value[0], argument.option)
+        value = [loaded.decode() if isinstance(loaded, bytes) else loaded]
+    elif isinstance(value, str):
+        value = load_file(value, argument.option)
+    if argument.shape.type not in _COMPLEX:
+        return _scalar(argument, argument.shape, value)
+    words = value if isinstance(value, list) else [_text(value)]
+    if words and words[0].lstrip().startswith(("[", "{")):
+        return _from_json(argument, words)
+    if argument.has_shorthand:
+        return _from_shorthand(argument, words)
+    element = argument.shape.element or argument.shape
+    return [_scalar(argument, element, word) for word in words]
+
+
+def _from_json(argument: Argument, words: list[str]) -> Any:
+    if argument.shape.type != "list":
+        return _parse_json(words[0], argument.option)
+    if len(words) == 1 and words[0].lstrip().startswith("["):
+        return _parse_json(words[0], argument.option)
+    return [_parse_json(word, argument.option) for word in words]
+
+
+def _from_shorthand(argument: Argument, words: list[str]) -> Any:
+    def read(text: str) -> str | bytes:
+        return load_file(text, argument.option)
+
+    try:
+        parsed = [parse_shorthand(word, read) for word in words]
+        if argument.shape.type == "list":
+            return coerce(argument.shape, parsed)
+        return coerce(argument.shape, parsed[0])
+    except ShorthandError as error:
+        raise _bad(argument.option, str(error)) from None
+
+
+def _scalar(argument: Argument, shape: Shape, value: str | bytes) -> Any:
+    if shape.type == "blob":
+        return value.encode() if isinstance(value, str) else value
+    text = _text(value)
+    try:
+        if shape.type in ("integer", "long"):
+            return int(text)
+        if shape.type in ("float", "double"):
+            return float(text)
+    except ValueError:
+        raise _bad(argument.option, f"'{text}' is not a number") from None
+    return text
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode(errors="replace")
+
+
+def _parse_json(text: str | bytes, option: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise _bad(option, f"Invalid JSON: {error}\nJSON received: {_text(text)}") from None
+
+
+def _bad(option: str, problem: str) -> CommandError:
+    return CommandError(f"Error parsing parameter '{option}': {problem}", BAD_COMMAND)

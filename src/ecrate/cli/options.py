@@ -1,0 +1,139 @@
+"""The options every call takes, wherever they stand on the command line."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from typing import Any, Final, NoReturn
+
+from ecrate.cli.failures import BAD_COMMAND, CommandError
+
+
+@dataclass(frozen=True, slots=True)
+class CommonOption:
+    """One of them: `type` is what help calls its value, `settings` goes to argparse."""
+
+    name: str
+    type: str
+    help: str
+    settings: dict[str, Any]
+
+
+_ON: Final = {"action": "store_true"}
+
+COMMON_OPTIONS: Final = (
+    CommonOption("debug", "boolean", "Tell each request and answer on standard error.", _ON),
+    CommonOption(
+        "endpoint-url",
+        "string",
+        "Address of the server, instead of AWS_ENDPOINT_URL_ECR, AWS_ENDPOINT_URL, the profile's "
+        "endpoint_url, or http://127.0.0.1:5100.",
+        {},
+    ),
+    CommonOption(
+        "no-verify-ssl",
+        "boolean",
+        "Accept any certificate over https.",
+        {"action": "store_false", "dest": "verify_ssl"},
+    ),
+    CommonOption(
+        "no-paginate",
+        "boolean",
+        "Make one call only, for the first page of results.",
+        {"action": "store_false", "dest": "paginate"},
+    ),
+    CommonOption(
+        "output",
+        "string",
+        "Form of the output: json, text or table.",
+        {"choices": ("json", "text", "table")},
+    ),
+    CommonOption("query", "string", "JMESPath expression that selects from the answer.", {}),
+    CommonOption(
+        "profile", "string", "Section of the credentials and configuration files to use.", {}
+    ),
+    CommonOption("region", "string", "Region, instead of AWS_REGION or the profile's.", {}),
+    CommonOption(
+        "color",
+        "string",
+        "Colours in tables: on, off, or auto (on a terminal).",
+        {"choices": ("on", "off", "auto"), "default": "auto"},
+    ),
+    CommonOption(
+        "no-sign-request",
+        "boolean",
+        "Send requests without credentials.",
+        {"action": "store_false", "dest": "sign_request"},
+    ),
+    CommonOption("ca-bundle", "string", "File of certificates to trust over https.", {}),
+    CommonOption(
+        "cli-read-timeout",
+        "int",
+        "Seconds to wait for an answer (60); 0 waits without end.",
+        {"type": int, "default": 60, "dest": "read_timeout"},
+    ),
+    CommonOption(
+        "cli-connect-timeout",
+        "int",
+        "Seconds to wait for a connection (60); 0 waits without end.",
+        {"type": int, "default": 60, "dest": "connect_timeout"},
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CommonValues:
+    """What was given of `COMMON_OPTIONS`; None where the environment or the profile decides."""
+
+    debug: bool
+    endpoint_url: str | None
+    verify_ssl: bool
+    paginate: bool
+    output: str | None
+    query: str | None
+    profile: str | None
+    region: str | None
+    color: str
+    sign_request: bool
+    ca_bundle: str | None
+    read_timeout: int
+    connect_timeout: int
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises `CommandError` where argparse would end the process."""
+
+    def __init__(self, usage: str, *, add_help: bool = False, description: str = "") -> None:
+        super().__init__(
+            usage=usage, add_help=add_help, allow_abbrev=True, description=description or None
+        )
+        self._line = usage
+
+    def error(self, message: str) -> NoReturn:  # noqa: D102 - argparse's
+        raise CommandError(f"usage: {self._line}\n\necrate: {message}", BAD_COMMAND)
+
+
+def split_common_options(words: list[str], usage: str) -> tuple[CommonValues, list[str]]:
+    """Give the common options and all other words, in their order."""
+    parser = Parser(usage)
+    add_common_options(parser)
+    given, rest = parser.parse_known_args(words)
+    return common_values(given), rest
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Let `parser` understand the common options."""
+    for option in COMMON_OPTIONS:
+        parser.add_argument(f"--{option.name}", help=option.help, **option.settings)
+
+
+def common_values(given: argparse.Namespace) -> CommonValues:
+    """Give the common options out of what `parser` found; checks what argparse cannot."""
+    values = CommonValues(**{name: getattr(given, name) for name in CommonValues.__slots__})
+    url = values.endpoint_url
+    if url is not None and not url.startswith(("http://", "https://")):
+        raise CommandError(
+            f"Bad value for --endpoint-url: '{url}' does not begin with http:// or https://",
+            BAD_COMMAND,
+        )
+    return values

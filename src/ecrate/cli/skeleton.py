@@ -1,0 +1,46 @@
+"""Samples of an operation's input and output, for `--generate-cli-skeleton`."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any, Final
+
+from ecrate.aws.model import Shape
+
+_EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - `aws` prints it without a zone
+
+
+def skeleton(shape: Shape, *, with_names: bool) -> Any:
+    """Give a value with every member of `shape` and one element in each list.
+
+    Texts are empty (or the first value of an enum), or with `with_names` the member's name.
+    """
+    return _sample(shape, "", (), with_names=with_names)
+
+
+def _sample(shape: Shape, name: str, above: tuple[str, ...], *, with_names: bool) -> Any:
+    inside = (*above, shape.name)
+    match shape.type:
+        case "structure":
+            if above.count(shape.name) > 1:
+                return {}
+            return {
+                member: _sample(inner, member, inside, with_names=with_names)
+                for member, inner in shape.members.items()
+            }
+        case "list":
+            element = shape.element or Shape("Nothing", "string")
+            return [_sample(element, element.name, inside, with_names=with_names)]
+        case "map":
+            value = shape.value or Shape("Nothing", "string")
+            return {"KeyName": _sample(value, "", inside, with_names=with_names)}
+        case "string":
+            return name if with_names else next(iter(shape.enum), "")
+    return {
+        "integer": 0,
+        "long": 0,
+        "float": 0.0,
+        "double": 0.0,
+        "boolean": True,
+        "timestamp": _EPOCH,
+    }.get(shape.type)

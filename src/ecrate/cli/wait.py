@@ -1,0 +1,76 @@
+"""`ecrate ecr wait`: ask again and again until an image is scanned or a preview is done.
+
+What is asked, how often, and which answers end it stands in botocore's `waiters-2.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from ecrate.aws.model import data_file, kebab, service_model
+from ecrate.cli.arguments import call_parameters, parse_arguments
+from ecrate.cli.ecr import usage_of, wants_help
+from ecrate.cli.failures import BAD_COMMAND, CommandError, ServiceError
+from ecrate.cli.options import CommonValues
+from ecrate.cli.profile import Profile
+
+
+def waiters() -> dict[str, dict[str, Any]]:
+    """Give the waiters by their names on the command line."""
+    raw = json.loads(data_file("waiters-2.json").read_bytes())["waiters"]
+    return {kebab(name): {"name": name, **data} for name, data in raw.items()}
+
+
+def run_wait(options: CommonValues, words: list[str]) -> int:
+    """Wait and print nothing; raises `CommandError` on failure or after the last attempt."""
+    from ecrate.cli.help import show, wait_help, waiter_help
+
+    known = waiters()
+    if wants_help(words):
+        show(wait_help())
+        return 0
+    if not words or words[0] not in known:
+        raise CommandError(
+            f"usage: {usage_of('wait')}\n\necrate: choose one of {', '.join(known)}", BAD_COMMAND
+        )
+    waiter = known[words[0]]
+    operation = service_model().operations[waiter["operation"]]
+    if wants_help(words[1:]):
+        show(waiter_help(words[0], operation))
+        return 0
+    usage = usage_of(f"wait {words[0]}")
+    found = parse_arguments(operation, words[1:], usage, paged=False)
+    parameters = call_parameters(operation, found)
+    from ecrate.cli.client import make_client
+    from ecrate.cli.validation import validate
+
+    client = make_client(options, Profile(options))
+    validate(operation.input, parameters)
+    for attempt in range(waiter["maxAttempts"]):
+        if attempt:
+            time.sleep(waiter["delay"])
+        try:
+            answer = client.call(operation.name, parameters)
+        except ServiceError as error:
+            raise CommandError(f"Waiter {waiter['name']} failed: {error}") from None
+        state = _state(waiter["acceptors"], answer)
+        if state == "success":
+            return 0
+        if state == "failure":
+            raise CommandError(
+                f"Waiter {waiter['name']} failed: Waiter encountered a terminal failure state"
+            )
+    raise CommandError(f"Waiter {waiter['name']} failed: Max attempts exceeded")
+
+
+def _state(acceptors: list[dict[str, Any]], answer: dict[str, Any]) -> str | None:
+    """Give the state of the first acceptor whose path has the value it expects."""
+    for acceptor in acceptors:
+        value: Any = answer
+        for name in acceptor["argument"].split("."):
+            value = value.get(name) if isinstance(value, dict) else None
+        if acceptor["matcher"] == "path" and value == acceptor["expected"]:
+            return str(acceptor["state"])
+    return None

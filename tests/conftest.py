@@ -1,0 +1,57 @@
+"""Fixtures that all tests may use."""
+
+from __future__ import annotations
+
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from tests.support.server import Server, running_server
+
+if TYPE_CHECKING:
+    from types_boto3_ecr.client import ECRClient
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """One server for all tests that do not change how it runs."""
+    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def ecr(server: Server) -> ECRClient:
+    """A boto3 client that does not retry."""
+    return server.ecr()
+
+
+@pytest.fixture
+def http(server: Server) -> Iterator[httpx.Client]:
+    """An HTTP client for the registry door."""
+    with server.http() as client:
+        yield client
+
+
+@pytest.fixture
+def make_repository(ecr: ECRClient) -> Callable[[], str]:
+    """Create repositories, each with a name of its own."""
+
+    def make() -> str:
+        name = f"test/repository-{next(_NUMBERS)}"
+        ecr.create_repository(repositoryName=name)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def repository(make_repository: Callable[[], str]) -> str:
+    """A new, empty repository."""
+    return make_repository()

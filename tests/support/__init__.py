@@ -1,0 +1,3 @@
+"""What tests share: real servers on loopback, and images made for them."""
+
+from __future__ import annotations
