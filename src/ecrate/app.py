@@ -161,7 +161,7 @@ def _prepare(settings: Settings, layout: Layout) -> AccessKey | None:
 def _write_private(path: Path, text: str) -> None:
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with open(descriptor, "w", encoding="utf-8") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(descriptor)
@@ -233,6 +233,6 @@ def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> No
                 collect_strays(core)
             if not collect(core).is_idle:
                 pause = 0.01
-        except Exception:
+        except Exception:  # noqa: BLE001 - collecting goes on whatever one batch met
             _LOG.exception("the collector failed; it tries again in a minute")
             pause = 60.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,28 +55,15 @@ def load_settings(
     command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
 ) -> Settings:
     """Put the layers together; raises `SettingError`."""
-    names = {field.name for field in dataclasses.fields(Settings)}
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-
-    def put(name: str, value: Any, source: str) -> None:
-        if name not in names:
+    for name, value, source in _given(command_line, environment, file):
+        if name not in _KINDS:
             raise SettingError(
-                f"unknown setting '{name}' in {source}; known are {', '.join(sorted(names))}"
+                f"unknown setting '{name}' in {source}; known are {', '.join(sorted(_KINDS))}"
             )
         values[name] = _converted(name, value, source)
         sources[name] = source
-
-    if file is not None:
-        for name, value in _read_file(file).items():
-            put(name, value, str(file))
-    for variable, text in environment.items():
-        name = variable.removeprefix("ECRATE_").lower()
-        if variable.startswith("ECRATE_") and variable != "ECRATE_CONFIG":
-            put(name, text, f"the environment ({variable})")
-    for name, value in command_line.items():
-        if value is not None:
-            put(name, value, f"the command line (--{name.replace('_', '-')})")
     settings = Settings(**values)
     for name, (is_good, accepted) in _RULES.items():
         value = getattr(settings, name)
@@ -93,6 +80,22 @@ def load_settings(
     return settings
 
 
+def _given(
+    command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
+) -> Iterator[tuple[str, Any, str]]:
+    """Give name, value and source of all that is set, what counts more behind what counts less."""
+    if file is not None:
+        for name, value in _read_file(file).items():
+            yield name, value, str(file)
+    for variable, text in environment.items():
+        if variable.startswith("ECRATE_") and variable != "ECRATE_CONFIG":
+            name = variable.removeprefix("ECRATE_").lower()
+            yield name, text, f"the environment ({variable})"
+    for name, value in command_line.items():
+        if value is not None:
+            yield name, value, f"the command line (--{name.replace('_', '-')})"
+
+
 def _read_file(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as opened:
@@ -103,11 +106,11 @@ def _read_file(file: Path) -> dict[str, Any]:
         raise SettingError(f"{file} is not TOML: {error}") from None
 
 
-_KINDS: Final = {
-    field.name: type(field.default) if field.name != "data" else Path
+_KINDS: Final[dict[str, type[Any]]] = {
+    field.name: Path if field.name == "data" else type(field.default)
     for field in dataclasses.fields(Settings)
 }
-_WORDS: Final = {
+_WORDS: Final[dict[type[Any], str]] = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",

@@ -100,9 +100,7 @@ def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None)
     file = configparser.ConfigParser()
     file.read(data / "credentials")
     key = file["default"]
-    return Server(
-        process, port, data, key["aws_access_key_id"], key["aws_secret_access_key"]
-    )
+    return Server(process, port, data, key["aws_access_key_id"], key["aws_secret_access_key"])
 
 
 @contextlib.contextmanager

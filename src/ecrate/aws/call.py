@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -63,7 +64,7 @@ class Call(Generic[P]):
         return f"{self.caller.arn} {self.caller.registry.region} {scope}"
 
 
-def parse_image_id(given: dict[str, str]) -> ImageId | EcrateError:
+def parse_image_id(given: Mapping[str, Any]) -> ImageId | EcrateError:
     """Give the image id, or what the batch operations answer for a malformed one."""
     digest, tag = given.get("imageDigest"), given.get("imageTag")
     if digest is None and tag is None:

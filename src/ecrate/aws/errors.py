@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
+from typing_extensions import override
+
 from ecrate.domain import errors
 
 # The domain's name for each condition, and ECR's exception for it.
@@ -54,6 +56,7 @@ class FrontDoorError(Exception):
     message: str
     status: int = 400
 
+    @override
     def __str__(self) -> str:
         return self.message
 
@@ -68,7 +71,7 @@ def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[s
     if isinstance(error, FrontDoorError):
         return error.status, error.code, {"__type": error.code, "message": error.message}
     code = CODES[type(error)]
-    body = {"__type": code, "message": str(error)}
+    body: dict[str, Any] = {"__type": code, "message": str(error)}
     if isinstance(error, errors.InvalidLayerPart):
         body |= {
             "registryId": error.registry_id,

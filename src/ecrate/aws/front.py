@@ -22,7 +22,6 @@ from ecrate.aws.sigv4 import MalformedSignatureError, Signature, is_genuine, par
 from ecrate.aws.table import OPERATIONS, Entry
 from ecrate.aws.validation import Validator
 from ecrate.domain.errors import EcrateError, UnknownAccessKey
-from ecrate.domain.principals import Caller
 from ecrate.operations.core import Core
 from ecrate.operations.tokens import access_key, caller_of
 from ecrate.store.access_keys import AccessKey
@@ -58,7 +57,7 @@ class AwsFront:
             answer = await self._answer(request)
         except (FrontDoorError, EcrateError) as error:
             return _refuse(request, error, request_id)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
             _LOG.exception("request %s failed", request_id)
             return _refuse(request, SERVER_EXCEPTION, request_id)
         headers = {"x-amzn-RequestId": request_id, "Content-Type": CONTENT_TYPE}

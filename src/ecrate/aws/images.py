@@ -188,8 +188,9 @@ def batch_delete_image(call: Call[t.BatchDeleteImageRequestTypeDef]) -> dict[str
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     wire_ids = given["imageIds"]
-    entries = [parse_image_id(dict(wire_id)) for wire_id in wire_ids]
-    deleted, failures = [], []
+    entries = [parse_image_id(wire_id) for wire_id in wire_ids]
+    deleted: list[dict[str, str]] = []
+    failures: list[dict[str, Any]] = []
     answers = images.batch_delete_image(call.core, call.caller, ref, entries)
     for wire_id, answer in zip(wire_ids, answers, strict=True):
         if not isinstance(answer, EcrateError):

@@ -42,7 +42,7 @@ def upload_layer_part(call: Call[dict[str, Any]]) -> dict[str, Any]:
             "layerPartBlob", f"Member must have length less than or equal to {MAX_PART_SIZE}"
         )
     pieces = _decoded(given["layerPartBlob"], part)
-    last = layers.upload_layer_part(call.core, call.caller, ref, upload_id, part, pieces)
+    last = layers.upload_layer_part(call.core, call.caller, ref, upload_id, part, pieces=pieces)
     return {
         "registryId": ref.registry.id,
         "repositoryName": ref.name,

@@ -62,7 +62,7 @@ class Validator:
 
     def _compile(self, shape: Shape) -> Check:
         if shape.type == "blob":
-            return lambda value, path: value
+            return lambda value, _: value
         types = _TYPES[shape.type]
         inner = {
             "structure": self._structure,

@@ -44,7 +44,7 @@ class FilesystemBlobs:
             _lock(descriptor, wait)
             # While this waited, the other writer may have made the file a blob.
             if path.stat().st_ino != os.fstat(descriptor).st_ino:
-                raise FileNotFoundError(path)
+                raise FileNotFoundError(path)  # noqa: TRY301 - as stat() raises it above
         except BaseException:
             os.close(descriptor)
             raise

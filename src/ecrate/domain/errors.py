@@ -10,12 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from typing_extensions import override
+
 
 class EcrateError(Exception):
     """The root of all expected failures; `str()` gives the text a client sees."""
 
     text: ClassVar[str] = ""
 
+    @override
     def __str__(self) -> str:
         return self.text.format_map(vars(self))
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from typing_extensions import override
+
 from ecrate.domain.errors import InvalidParameter
 
 # The tests compare this with the service model's pattern for RepositoryName.
@@ -83,6 +85,7 @@ class Digest:
     def algorithm(self) -> str:
         return self.text.partition(":")[0]
 
+    @override
     def __str__(self) -> str:
         return self.text
 

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 from aiohttp.web import Response
+from typing_extensions import override
 
 from ecrate.domain import errors
 
@@ -45,6 +46,7 @@ class RegistryError(Exception):
     code: str
     message: str
 
+    @override
     def __str__(self) -> str:
         return self.message
 

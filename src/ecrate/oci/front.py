@@ -63,7 +63,7 @@ class OciFront:
             response = _refuse(error, request_id)
         except ConnectionError:
             raise  # the client is gone; the server notes it and closes
-        except Exception:
+        except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
             _LOG.exception("request %s failed", request_id)
             response = render(SERVER_ERROR)
         if not response.prepared:

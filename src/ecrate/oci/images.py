@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from aiohttp.web import Response, StreamResponse
 
 from ecrate.domain.errors import (
@@ -51,10 +53,9 @@ async def put_manifest(request: RegistryRequest) -> StreamResponse:
     if image_id.digest is not None and image_id.digest != manifest.digest:
         raise ImageDigestDoesNotMatch(image_id.digest.text, manifest.digest.text)
     tags = [] if image_id.tag is None else [image_id.tag]
-    try:
+    # AWS: the proxy turns this into success, so that a push can be repeated.
+    with contextlib.suppress(ImageAlreadyExists):
         await request.run(images.put_image, manifest, tags)
-    except ImageAlreadyExists:
-        pass  # AWS: the proxy turns this into success, so that a push can be repeated.
     location = f"/v2/{request.ref.name}/manifests/{manifest.digest.text}"
     headers = {"Location": location, "Docker-Content-Digest": manifest.digest.text}
     return Response(status=201, headers=headers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from typing import Final
@@ -150,12 +151,11 @@ def _check_range(request: RegistryRequest, writer: layers.LayerWriter) -> None:
 
 
 async def _complete(request: RegistryRequest, upload_id: str, digest: str) -> StreamResponse:
-    try:
+    # AWS: the proxy turns this into success, so that a push can be repeated.
+    with contextlib.suppress(LayerAlreadyExists):
         await request.run(
             functools.partial(layers.complete_layer_upload, may_be_empty=True), upload_id, [digest]
         )
-    except LayerAlreadyExists:
-        pass  # AWS: the proxy turns this into success, so that a push can be repeated.
     headers = {
         "Location": f"/v2/{request.ref.name}/blobs/{digest}",
         "Docker-Content-Digest": digest,

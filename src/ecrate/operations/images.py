@@ -70,7 +70,8 @@ def put_image(
 
 def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
     ref = repository.ref
-    layers, missing = {}, []
+    layers: dict[int, str] = {}
+    missing: list[Descriptor] = []
     for descriptor in manifest.layers:
         layer = find_layer(tx, repository.id, descriptor.digest.text)
         if layer is not None:
@@ -96,7 +97,7 @@ def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manif
         )
     size = max((child.size for child in children.values()), default=manifest.size)
     references = store.ImageReferences(list(layers.items()), list(children))
-    return store.insert_image(tx, repository.id, manifest, size, references, core.clock())
+    return store.insert_image(tx, repository.id, manifest, references, size=size, now=core.clock())
 
 
 def _listed(descriptors: Sequence[Descriptor]) -> str:

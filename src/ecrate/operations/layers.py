@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, Self
 
 from ecrate.blobs.hashing import Buffer, new_sha256, resume_sha256
 from ecrate.blobs.port import BusyError
@@ -153,7 +153,7 @@ class LayerWriter:
     def close(self) -> None:
         self._file.close()
 
-    def __enter__(self) -> LayerWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -166,6 +166,7 @@ def upload_layer_part(
     ref: RepositoryRef,
     upload_id: str,
     part: Part,
+    *,
     pieces: Iterable[Buffer],
 ) -> int:
     """Append one part and give the index of its last byte. The last part sent again is harmless.

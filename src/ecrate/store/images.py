@@ -52,8 +52,9 @@ def insert_image(
     tx: Transaction,
     repository_id: int,
     manifest: Manifest,
-    size: int,
     references: ImageReferences,
+    *,
+    size: int,
     now: float,
 ) -> int:
     """Store a manifest that is new to the repository, with all it refers to; give its id."""

@@ -117,7 +117,8 @@ def delete_repository(tx: Transaction, repository_id: int, now: float) -> None:
         repository_id,
     )
     tx.run(
-        "DELETE FROM image_children WHERE image_id IN (SELECT id FROM images WHERE repository_id = ?)",
+        "DELETE FROM image_children "
+        "WHERE image_id IN (SELECT id FROM images WHERE repository_id = ?)",
         repository_id,
     )
     tx.run("DELETE FROM image_layers WHERE repository_id = ?", repository_id)

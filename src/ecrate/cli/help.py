@@ -1,0 +1,369 @@
+"""Help pages: of the service, its operations, the waiters and get-login-password.
+
+A page is made of the service model only. Its documentation is HTML of few tags, which becomes
+plain paragraphs; nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import html
+import os
+import re
+import shutil
+import sys
+import textwrap
+from collections.abc import Iterator
+from typing import Final
+
+from ecrate.aws.model import Operation, Shape, service_model
+from ecrate.cli.arguments import Argument, arguments_of
+from ecrate.cli.options import COMMON_OPTIONS
+from ecrate.cli.paging import Paging, paging_of
+
+_INDENT: Final = "       "
+_STEP: Final = "   "
+_DEEPEST: Final = 12
+_TOKEN: Final = re.compile(r"<(/?)([a-zA-Z]+)[^>]*>")
+_HEADED: Final = {"note": "Note:", "important": "Important:"}
+_PAGE_OPTIONS: Final = (
+    ("starting-token", "string", "Token of an earlier, cut answer (its NextToken) to go on from."),
+    ("page-size", "integer", "Items to ask for in each call; the output does not change."),
+    ("max-items", "integer", "Items to print at most; if there are more, NextToken is printed."),
+)
+_INPUT_JSON: Final = (
+    "The call's input as JSON (or file://PATH to it), in the form that --generate-cli-skeleton "
+    "prints. Other options override its members."
+)
+_SKELETON: Final = (
+    "Print a sample instead of calling: of the input (also without a value), or, after a check of "
+    "the options, of the output."
+)
+_LOGIN: Final = (
+    "<p>Prints a password for docker and other container clients, which is good for twelve hours. "
+    "The user name is AWS.</p>"
+)
+_WAITERS: Final = {
+    "image-scan-complete": "<p>Asks every 5 seconds, at most 60 times, until the scan of an image "
+    "is complete.</p>",
+    "lifecycle-policy-preview-complete": "<p>Asks every 5 seconds, at most 20 times, until the "
+    "preview of a lifecycle policy is complete.</p>",
+}
+
+
+def show(text: str) -> None:
+    """Print a page, through the user's pager where the output is a terminal."""
+    pager = os.environ.get("PAGER", "less")
+    if sys.stdout.isatty() and shutil.which(pager.split(" ")[0]):
+        import shlex
+        import subprocess
+
+        environment = {"LESS": "FRX", **os.environ}
+        try:
+            subprocess.run(shlex.split(pager), input=text, text=True, check=False, env=environment)
+        except KeyboardInterrupt:
+            return
+    else:
+        sys.stdout.write(text)
+
+
+def service_help() -> str:
+    """Give the page that lists all commands."""
+    page = _Page()
+    page.section("NAME", "ecr")
+    page.section("DESCRIPTION")
+    page.prose(service_model().documentation)
+    page.section("AVAILABLE COMMANDS")
+    names = [each.cli_name for each in service_model().operations.values()]
+    for name in sorted([*names, "get-login-password", "help", "wait"]):
+        page.line(f"o {name}")
+        page.blank()
+    return page.text()
+
+
+def wait_help() -> str:
+    """Give the page that lists the waiters."""
+    page = _Page()
+    page.section("NAME", "wait")
+    page.section("DESCRIPTION")
+    page.prose("<p>Waits until something is so, asking the API again and again.</p>")
+    page.section("AVAILABLE COMMANDS")
+    for name in _WAITERS:
+        page.line(f"o {name}")
+        page.blank()
+    return page.text()
+
+
+def waiter_help(name: str, operation: Operation) -> str:
+    """Give the page of one waiter, whose options are its operation's."""
+    return _command_help(name, _WAITERS.get(name, ""), operation, paging=None, output=None)
+
+
+def login_help() -> str:
+    """Give the page of get-login-password."""
+    page = _Page()
+    page.section("NAME", "get-login-password")
+    page.section("DESCRIPTION")
+    page.prose(_LOGIN)
+    page.section("SYNOPSIS")
+    page.line("  get-login-password")
+    _common_synopsis(page)
+    page.section("OPTIONS", "None")
+    _common_options(page)
+    page.section("EXAMPLES")
+    page.line("ecrate ecr get-login-password \\")
+    page.line("    | docker login --username AWS --password-stdin 127.0.0.1:5100")
+    page.blank()
+    return page.text()
+
+
+def operation_help(operation: Operation) -> str:
+    """Give the page of one operation."""
+    return _command_help(
+        operation.cli_name,
+        operation.documentation,
+        operation,
+        paging=paging_of(operation.name),
+        output=operation.output,
+    )
+
+
+def _command_help(
+    name: str,
+    documentation: str,
+    operation: Operation,
+    *,
+    paging: Paging | None,
+    output: Shape | None,
+) -> str:
+    page = _Page()
+    hidden = paging.members if paging else ()
+    arguments = [each for each in arguments_of(operation) if each.member not in hidden]
+    page.section("NAME", name)
+    page.section("DESCRIPTION")
+    page.prose(documentation)
+    if paging is not None:
+        page.prose(
+            f"<p>{name} is a paginated operation: several calls may be made to get all results; "
+            "--no-paginate makes one. With --output text, --query works on each page, that is on "
+            f"{', '.join(paging.results)}.</p>"
+        )
+    _synopsis(page, name, arguments, is_paged=paging is not None)
+    page.section("OPTIONS")
+    for argument in arguments:
+        _option(page, argument)
+    page.option("cli-input-json", "string", _INPUT_JSON)
+    for option in _PAGE_OPTIONS if paging else ():
+        page.option(*option)
+    page.option("generate-cli-skeleton", "string", _SKELETON)
+    _common_options(page)
+    page.section("OUTPUT")
+    if output is None or not output.members:
+        page.line("None")
+        page.blank()
+    else:
+        _members(page, output, 0, ())
+    return page.text()
+
+
+def _synopsis(page: _Page, name: str, arguments: list[Argument], *, is_paged: bool) -> None:
+    page.section("SYNOPSIS")
+    page.line(f"  {name}")
+    for argument in arguments:
+        usage = f"{argument.option} <value>"
+        if argument.shape.type == "boolean":
+            usage = f"{argument.option} | --no-{argument.name}"
+        page.line(usage if argument.required else f"[{usage}]")
+    paging = [name for name, _, _ in _PAGE_OPTIONS] if is_paged else []
+    for option in ["cli-input-json", *paging, "generate-cli-skeleton"]:
+        page.line(f"[--{option} <value>]")
+    _common_synopsis(page)
+
+
+def _common_synopsis(page: _Page) -> None:
+    for option in COMMON_OPTIONS:
+        page.line(f"[--{option.name}]" if option.type == "boolean" else f"[--{option.name} <value>]")
+    page.blank()
+
+
+def _common_options(page: _Page) -> None:
+    page.section("GLOBAL OPTIONS")
+    for option in COMMON_OPTIONS:
+        page.option(option.name, option.type, option.help)
+
+
+def _option(page: _Page, argument: Argument) -> None:
+    shape = argument.shape
+    names = argument.option
+    if shape.type == "boolean":
+        names += f" | --no-{argument.name}"
+    page.line(f"{names} ({shape.type})" + (" [required]" if argument.required else ""))
+    page.prose(argument.documentation, 1)
+    _inside(page, shape, 1, ())
+    if argument.has_shorthand:
+        element = shape.element if shape.type == "list" and shape.element else shape
+        more = " ..." if shape.type == "list" else ""
+        page.sample("Shorthand Syntax:", [_shorthand(element, ()) + more])
+    if argument.has_shorthand or shape.type == "list":
+        page.sample("JSON Syntax:", list(_json_lines(shape, ())))
+    if shape.type == "list" and not argument.has_shorthand and shape.element is not None:
+        page.sample("Syntax:", [f'"{shape.element.type}" "{shape.element.type}" ...'])
+    if shape.enum:
+        page.sample("Possible values:", [f"o {value}" for value in shape.enum])
+
+
+def _members(page: _Page, shape: Shape, depth: int, above: tuple[str, ...]) -> None:
+    for name, inner in shape.members.items():
+        page.line(f"{name} -> ({inner.type})", depth)
+        page.prose(shape.member_documentation[name] or inner.documentation, depth + 1)
+        _inside(page, inner, depth + 1, above)
+
+
+def _inside(page: _Page, shape: Shape, depth: int, above: tuple[str, ...]) -> None:
+    """Add what a value of `shape` is made of."""
+    if shape.name in above or depth > _DEEPEST:
+        return
+    inside = (*above, shape.name)
+    if shape.type == "structure":
+        _members(page, shape, depth, inside)
+    parts = (("key", shape.key), ("value", shape.value)) if shape.type == "map" else ()
+    for name, part in (*parts, ("", shape.element)):
+        if part is not None:
+            page.line(f"{name} -> ({part.type})" if name else f"({part.type})", depth)
+            page.prose(part.documentation, depth + 1)
+            _inside(page, part, depth + 1, inside)
+
+
+def _shorthand(shape: Shape, above: tuple[str, ...]) -> str:
+    if shape.name in above:
+        return "( ... recursive ... )"
+    inside = (*above, shape.name)
+    if shape.type == "structure":
+        parts = [f"{name}={_shorthand(inner, inside)}" for name, inner in shape.members.items()]
+        return f"{{{','.join(parts)}}}" if above else ",".join(parts)
+    if shape.type == "map" and shape.value is not None:
+        value = _shorthand(shape.value, inside)
+        pairs = f"KeyName1={value},KeyName2={value}"
+        return f"{{{pairs}}}" if above else pairs
+    if shape.type == "list" and shape.element is not None:
+        element = _shorthand(shape.element, inside)
+        is_bare = len(above) == 1 and not shape.element.members
+        return f"{element},{element}" if is_bare else f"[{element},{element}]"
+    return shape.type
+
+
+def _json_lines(shape: Shape, above: tuple[str, ...]) -> Iterator[str]:
+    inside = (*above, shape.name)
+    if shape.name in above:
+        yield "{ ... recursive ... }"
+    elif shape.type == "structure":
+        yield "{"
+        last = len(shape.members) - 1
+        for index, (name, inner) in enumerate(shape.members.items()):
+            yield from _labelled(name, inner, inside, "" if index == last else ",")
+        yield "}"
+    elif shape.type == "list" and shape.element is not None:
+        yield "["
+        yield from (f"  {line}" for line in _json_lines(shape.element, inside))
+        yield "  ..."
+        yield "]"
+    elif shape.type == "map" and shape.value is not None:
+        yield "{"
+        yield from _labelled("string", shape.value, inside, "")
+        yield "  ..."
+        yield "}"
+    elif shape.enum:
+        yield "|".join(f'"{value}"' for value in shape.enum)
+    elif shape.type == "boolean":
+        yield "true|false"
+    else:
+        yield f'"{shape.type}"' if shape.type == "string" else shape.type
+
+
+def _labelled(name: str, shape: Shape, above: tuple[str, ...], end: str) -> Iterator[str]:
+    lines = list(_json_lines(shape, above))
+    lines[0] = f'"{name}": {lines[0]}'
+    lines[-1] += end
+    yield from (f"  {line}" for line in lines)
+
+
+class _Page:
+    """Lines of a page; a section's head stands at the margin, the rest indented."""
+
+    def __init__(self) -> None:
+        self._width = max(40, min(100, shutil.get_terminal_size((80, 24)).columns))
+        self._lines: list[str] = []
+
+    def text(self) -> str:
+        return "\n".join(self._lines).rstrip("\n") + "\n"
+
+    def section(self, title: str, line: str | None = None) -> None:
+        self._lines.append(title)
+        if line is not None:
+            self.line(line)
+            self.blank()
+
+    def line(self, text: str, depth: int = 0) -> None:
+        self._lines.append(f"{_INDENT}{_STEP * depth}{text}")
+
+    def blank(self) -> None:
+        self._lines.append("")
+
+    def option(self, name: str, kind: str, text: str) -> None:
+        self.line(f"--{name} ({kind})")
+        self._paragraph(text, 1)
+
+    def sample(self, title: str, lines: list[str]) -> None:
+        self.line(title, 1)
+        self.blank()
+        for line in lines:
+            self.line(line, 2)
+        self.blank()
+
+    def prose(self, documentation: str, depth: int = 0) -> None:
+        """Add HTML as paragraphs, with a blank line after each."""
+        if not documentation:
+            self.blank()
+        for text, extra in _paragraphs(documentation):
+            self._paragraph(text, depth + extra)
+
+    def _paragraph(self, text: str, depth: int) -> None:
+        indent = f"{_INDENT}{_STEP * depth}"
+        hanging = indent + ("  " if text.startswith("o ") else "")
+        self._lines += textwrap.wrap(
+            text,
+            max(self._width, len(indent) + 30),
+            initial_indent=indent,
+            subsequent_indent=hanging,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        self.blank()
+
+
+def _paragraphs(documentation: str) -> Iterator[tuple[str, int]]:
+    """Give each paragraph's text and how many steps deeper than the rest it stands."""
+    depth = 0
+    mark = ""
+    words: list[str] = []
+    position = 0
+    for tag in (*_TOKEN.finditer(documentation), None):
+        end = len(documentation) if tag is None else tag.start()
+        words.append(documentation[position:end])
+        name = "" if tag is None else tag[2].lower()
+        if name in ("code", "a", "i", "b"):
+            position = tag.end() if tag else end
+            continue
+        text = " ".join(html.unescape("".join(words)).split())
+        words = []
+        if text:
+            yield mark + text, depth
+            mark = ""
+        if tag is None:
+            return
+        position = tag.end()
+        if name in _HEADED:
+            if not tag[1]:
+                yield _HEADED[name], depth
+            depth += -1 if tag[1] else 1
+        elif name == "li":
+            mark = "" if tag[1] else "o "
