@@ -39,6 +39,7 @@ from ecrate.web.threads import Threads
 
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
+_SWEEP_EVERY: Final = 24 * 3600.0
 _PART_BUFFER: Final = 32 * 1024 * 1024
 
 
@@ -221,15 +222,15 @@ async def _healthy(_: BaseRequest) -> StreamResponse:
 
 def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> None:
     """Collect, a batch at a time, while this worker holds the lease."""
-    has_swept = False
+    next_sweep = core.clock()
     pause = every
     while not stop.wait(pause):
         pause = every
         try:
             if not take_collector_lease(core, holder):
                 continue
-            if not has_swept:
-                has_swept = True
+            if core.clock() >= next_sweep:
+                next_sweep = core.clock() + _SWEEP_EVERY
                 collect_strays(core)
             if not collect(core).is_idle:
                 pause = 0.01

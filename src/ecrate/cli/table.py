@@ -102,7 +102,7 @@ def _collect(sections: list[Section], title: str | None, value: Any, depth: int)
     if isinstance(value, dict):
         _collect_structure(sections, value, depth)
     elif isinstance(value, list) and isinstance(value[0], dict):
-        _collect_structures(sections, value, depth)
+        _collect_structures(sections, title or "", value, depth)
     elif isinstance(value, list):
         for item in value:
             if not _is_nested(item):
@@ -126,10 +126,9 @@ def _collect_structure(sections: list[Section], value: dict[str, Any], depth: in
 
 
 def _collect_structures(
-    sections: list[Section], values: list[dict[str, Any]], depth: int
+    sections: list[Section], title: str, values: list[dict[str, Any]], depth: int
 ) -> None:
     headers, nested = _split(values)
-    title = sections[-1].title
     sections[-1].headers = headers
     for index, value in enumerate(values):
         if index and nested:

@@ -10,7 +10,12 @@ from ecrate.store.database import Transaction
 from ecrate.store.repositories import find_repository
 
 
-def open_repository(tx: Transaction, caller: Caller, ref: RepositoryRef, action: str) -> Repository:
+def open_repository(
+    tx: Transaction,
+    caller: Caller,
+    ref: RepositoryRef,
+    action: str,  # noqa: ARG001 - what policies decide by, as soon as there are any
+) -> Repository:
     """Give the repository if the caller may do `action` (an ECR operation's name) on it.
 
     To a caller from another account nothing exists, whether it does or not: the same

@@ -35,9 +35,18 @@ class Collected:
 
 
 def take_collector_lease(core: Core, holder: str) -> bool:
-    """Tell whether `holder` is to collect for the next minute; no two are at once."""
+    """Tell whether `holder` is to collect for the next half minute; no two are at once."""
+    now = core.clock()
+    with core.database.read() as tx:
+        held = store.find_lease(tx, _LEASE)
+    if held is not None:
+        owner, until = held
+        if owner != holder and until > now:
+            return False
+        if owner == holder and until > now + _LEASE_SECONDS / 2:
+            return True
     with core.database.write() as tx:
-        return store.take_lease(tx, _LEASE, holder, core.clock(), _LEASE_SECONDS)
+        return store.take_lease(tx, _LEASE, holder, now, _LEASE_SECONDS)
 
 
 def collect(core: Core) -> Collected:

@@ -86,6 +86,12 @@ def is_known_key(tx: Transaction, key: str) -> bool:
     )
 
 
+def find_lease(tx: Transaction, name: str) -> tuple[str, float] | None:
+    """Give holder and end of a lease that was ever taken."""
+    row = tx.one("SELECT holder, expires_at FROM leases WHERE name = ?", name)
+    return None if row is None else (row[0], row[1])
+
+
 def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: float) -> bool:
     """Take or renew a lease on background work; tell whether `holder` has it."""
     return bool(

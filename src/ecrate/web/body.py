@@ -20,7 +20,7 @@ from ecrate.web.threads import Threads
 SMALL_BODY: Final = 64 * 1024
 _PIECE: Final = 1024 * 1024
 _PATIENCE: Final = 60.0
-_SLOWEST: Final = 16 * 1024  # bytes a second that a body held in memory has to arrive with
+_SLOWEST: Final = 64 * 1024  # bytes a second that a body held in memory has to arrive with
 
 _CUT_OFF: Final = (web.RequestPayloadError, ConnectionError, TimeoutError)
 
@@ -123,7 +123,7 @@ class Bodies:
         async with self._turns:
             buffer = self._free.pop() if self._free else mmap.mmap(-1, self._size)
             try:
-                async with asyncio.timeout(_PATIENCE + limit / _SLOWEST):
+                async with asyncio.timeout(_PATIENCE + (length or limit) / _SLOWEST):
                     size, digest = await self._fill(request, buffer, limit)
                 yield memoryview(buffer)[:size], digest
             except TimeoutError:

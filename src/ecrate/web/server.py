@@ -11,10 +11,12 @@ from typing import Final
 
 from aiohttp import web
 from aiohttp.web import BaseRequest, Response, StreamResponse
+from aiohttp.web_protocol import RequestHandler
 
 _LOG: Final = logging.getLogger("ecrate")
 _READ_BUFFER: Final = 1024 * 1024
 _KEEPALIVE: Final = 75.0
+_TICK: Final = 0.05
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
@@ -24,23 +26,40 @@ class Doors:
 
     def __init__(self, doors: Sequence[tuple[str, Handler]]) -> None:
         self._doors = doors
+        self._is_stopping = False
+        self.busy: set[RequestHandler] = set()
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
+        connection = request.protocol
+        self.busy.add(connection)
+        try:
+            response = await self._answer(request)
+        finally:
+            self.busy.discard(connection)
+        if self._is_stopping:
+            response.force_close()
+        return response
+
+    async def _answer(self, request: BaseRequest) -> StreamResponse:
         path = request.raw_path
         for prefix, handler in self._doors:
             if path.startswith(prefix):
                 return await handler(request)
         return Response(status=404, text="404 page not found\n")
 
+    def stop(self) -> None:
+        """End each connection with the answer it is waiting for."""
+        self._is_stopping = True
 
-async def serve(handler: Handler, listener: socket.socket, grace: float) -> None:
+
+async def serve(doors: Doors, listener: socket.socket, grace: float) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way, for `grace` seconds."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = web.Server(
-        handler,
+        doors,
         access_log=None,
         logger=_LOG,
         read_bufsize=_READ_BUFFER,
@@ -53,5 +72,16 @@ async def serve(handler: Handler, listener: socket.socket, grace: float) -> None
     listening = await loop.create_server(server, sock=listener, backlog=1024)
     await stop.wait()
     listening.close()
-    server.pre_shutdown()
-    await server.shutdown(grace)
+    doors.stop()
+    await _finish(server, doors, loop.time() + grace)
+
+
+async def _finish(server: web.Server, doors: Doors, deadline: float) -> None:
+    # aiohttp's own shutdown drops what a request's body still has to bring.
+    loop = asyncio.get_running_loop()
+    while server.connections and loop.time() < deadline:
+        for connection in server.connections:
+            if connection not in doors.busy:
+                connection.close()
+        await asyncio.sleep(_TICK)
+    await server.shutdown(_TICK)
