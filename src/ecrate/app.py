@@ -179,6 +179,8 @@ def build_core(settings: Settings, layout: Layout) -> Core:
         default_registry=RegistryRef(settings.account_id, settings.region),
         is_open=settings.dev,
         parity=settings.parity == "ecr",
+        sparse_manifests=settings.sparse_manifests,
+        anonymous_pull=settings.anonymous_pull,
         limits=Limits(
             upload_idle=settings.upload_idle,
             layer_grace=settings.layer_grace,

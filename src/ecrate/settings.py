@@ -41,6 +41,10 @@ class Settings:
     public_url: str = ""
     secret_file: str = ""
     parity: str = ""
+    sparse_manifests: bool = False
+    anonymous_pull: bool = False
+    tls_certificate: str = ""
+    tls_key: str = ""
     shutdown_grace: float = 30.0
     upload_idle: float = 24 * 3600.0
     layer_grace: float = 24 * 3600.0

@@ -69,7 +69,9 @@ SERVER_EXCEPTION: Final = FrontDoorError(
 def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[str, Any]]:
     """Give status, code and body of an error."""
     if isinstance(error, FrontDoorError):
-        return error.status, error.code, {"__type": error.code, "message": error.message}
+        # A message may quote a header, whose bytes need not be text.
+        message = error.message.encode(errors="replace").decode()
+        return error.status, error.code, {"__type": error.code, "message": message}
     code = CODES[type(error)]
     body: dict[str, Any] = {"__type": code, "message": str(error)}
     if isinstance(error, errors.InvalidLayerPart):

@@ -64,8 +64,9 @@ class AwsFront:
         return Response(body=msgspec.json.encode(answer), headers=headers)
 
     async def _answer(self, request: BaseRequest) -> dict[str, Any]:
-        if request.method != "POST":
-            raise FrontDoorError("UnknownOperationException", "ECR's API is called by POST")
+        if request.method != "POST" or request.raw_path.partition("?")[0] != "/":
+            # The signature is checked for this path only.
+            raise FrontDoorError("UnknownOperationException", "ECR's API is called by POST /", 404)
         signature = self._signature(request)
         key = await self._key(signature.key_id)
         target = request.headers.get("X-Amz-Target", "")
@@ -109,6 +110,9 @@ class AwsFront:
             raise FrontDoorError(
                 "MissingAuthenticationTokenException", "Missing Authentication Token"
             )
+        if not (signature.key_id + request.headers.get("Host", "")).isascii():
+            # Bytes that are no text: no key has them, and no answer could repeat them.
+            raise UnknownAccessKey
         if _REGION.fullmatch(signature.region) is None:
             raise _invalid("Credential should be scoped to a valid region.")
         if not self._core.is_open:

@@ -20,6 +20,7 @@ _HEADER: Final = re.compile(
     r"AWS4-HMAC-SHA256\s+Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request\s*,"
     r"\s*SignedHeaders=([^,\s]+)\s*,\s*Signature=([0-9a-f]{64})\s*"
 )
+_LIFETIME: Final = re.compile(r"[0-9]{1,9}")
 _CREDENTIAL: Final = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -85,7 +86,7 @@ def _parse_presigned(query: str) -> Signature:
     if (
         values.get("X-Amz-Algorithm") != ALGORITHM
         or match is None
-        or not expires.isdecimal()
+        or _LIFETIME.fullmatch(expires) is None
         or not values.get("X-Amz-SignedHeaders")
         or not values.get("X-Amz-Date")
     ):
@@ -144,12 +145,14 @@ def _canonical_query(query: str) -> str:
 
 
 def _sign(scope: Signature, secret: str, canonical: str) -> str:
+    # A header's bytes that are no text came as surrogates.
+    digest = hashlib.sha256(canonical.encode(errors="surrogateescape")).hexdigest()
     text = "\n".join(
         [
             ALGORITHM,
             scope.timestamp,
             f"{scope.date}/{scope.region}/{scope.service}/aws4_request",
-            hashlib.sha256(canonical.encode()).hexdigest(),
+            digest,
         ]
     )
     key = _signing_key(secret, scope.date, scope.region, scope.service)

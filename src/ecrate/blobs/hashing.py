@@ -1,28 +1,43 @@
 """A SHA-2 digest whose state can be put away and taken up again by another process.
 
-hashlib keeps its state to itself, so this calls libcrypto's SHA256_Update through ctypes, which
-costs what hashlib costs and releases the GIL as well. What it saves: completing an upload whose
-parts came in order reads nothing again, whatever its size. Where libcrypto or its context's
-layout is not the one known here, `state()` is empty and completion reads the bytes once more.
+hashlib keeps its state to itself, so this calls libcrypto's SHA256_Update or SHA512_Update
+through ctypes, which costs what hashlib costs and releases the GIL as well. What it saves:
+completing an upload whose parts came in order reads nothing again, whatever its size. Where
+libcrypto or its context's layout is not the one known here, `state()` is empty and completion
+reads the bytes once more.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 import hashlib
+import sys
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 Buffer = bytes | bytearray | memoryview
 
-# sizeof(SHA256_CTX) in OpenSSL 1.1 and 3: h[8], Nl, Nh, data[16], num, md_len, each 32 bits.
-_CONTEXT_SIZE: Final = 112
-_DIGEST_SIZE: Final = 32
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """libcrypto's context for one algorithm; sizes in bytes, the same in OpenSSL 1.1 and 3."""
+
+    prefix: str
+    context_size: int
+    digest_size: int
+
+
+_KINDS: Final = {
+    "sha256": _Kind("SHA256", 112, 32),  # h[8], Nl, Nh, data[16], num, md_len, of 32 bits
+    "sha512": _Kind("SHA512", 216, 64),  # h[8], Nl, Nh, data[16] of 64 bits, num, md_len of 32
+}
 
 
 class Hasher(Protocol):
     """A running digest."""
+
+    algorithm: str
 
     def update(self, data: Buffer) -> None:
         """Take in more bytes."""
@@ -31,13 +46,18 @@ class Hasher(Protocol):
         """Give the digest of all bytes so far; more may follow."""
 
     def state(self) -> bytes:
-        """Give what `resume_sha256` needs, or nothing where it cannot be had."""
+        """Give what `resume_hasher` needs, or nothing where it cannot be had."""
 
 
-class _PlainSha256:
-    def __init__(self) -> None:
-        self._hash = hashlib.sha256()
-        self.update = self._hash.update
+class _PlainHasher:
+    """hashlib's, whose state cannot be put away."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.algorithm = algorithm
+        self._hash = hashlib.new(algorithm)
+
+    def update(self, data: Buffer) -> None:
+        self._hash.update(data)
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
@@ -46,82 +66,90 @@ class _PlainSha256:
         return b""
 
 
-class _ResumableSha256:
-    __slots__ = ("_context", "_library")
+class _ResumableHasher:
+    __slots__ = ("_context", "_final", "_kind", "_update", "algorithm")
 
-    def __init__(self, library: ctypes.CDLL, state: bytes = b"") -> None:
-        self._library = library
-        self._context = ctypes.create_string_buffer(state, _CONTEXT_SIZE)
-        if not state:
-            library.SHA256_Init(self._context)
+    def __init__(self, library: ctypes.CDLL, algorithm: str, context: bytes = b"") -> None:
+        self.algorithm = algorithm
+        self._kind = kind = _KINDS[algorithm]
+        self._update = getattr(library, f"{kind.prefix}_Update")
+        self._final = getattr(library, f"{kind.prefix}_Final")
+        self._context = ctypes.create_string_buffer(context, kind.context_size)
+        if not context:
+            getattr(library, f"{kind.prefix}_Init")(self._context)
 
     def update(self, data: Buffer) -> None:
         size = len(data)
+        if isinstance(data, memoryview) and data.readonly:
+            data = bytes(data)
         if isinstance(data, bytes):
-            self._library.SHA256_Update(self._context, data, size)
-        elif not isinstance(data, memoryview) or not data.readonly:
-            view = (ctypes.c_char * size).from_buffer(data)
-            self._library.SHA256_Update(self._context, view, size)
+            self._update(self._context, data, size)
         else:
-            self._library.SHA256_Update(self._context, bytes(data), size)
+            self._update(self._context, (ctypes.c_char * size).from_buffer(data), size)
 
     def hexdigest(self) -> str:
-        copy = ctypes.create_string_buffer(self._context.raw, _CONTEXT_SIZE)
-        digest = ctypes.create_string_buffer(_DIGEST_SIZE)
-        self._library.SHA256_Final(digest, copy)
+        copy = ctypes.create_string_buffer(self._context.raw, self._kind.context_size)
+        digest = ctypes.create_string_buffer(self._kind.digest_size)
+        self._final(digest, copy)
         return digest.raw.hex()
 
     def state(self) -> bytes:
-        return _tag() + self._context.raw
+        return _tag(self.algorithm) + self._context.raw
 
 
-def new_sha256() -> Hasher:
-    """Begin a digest."""
+def new_hasher(algorithm: str) -> Hasher:
+    """Begin a digest: `sha256` or `sha512`."""
     library = _library()
-    return _PlainSha256() if library is None else _ResumableSha256(library)
+    return _PlainHasher(algorithm) if library is None else _ResumableHasher(library, algorithm)
 
 
-def resume_sha256(state: bytes) -> Hasher | None:
+def resume_hasher(state: bytes) -> Hasher | None:
     """Go on from a kept state; None where it is empty or of another libcrypto."""
-    library, tag = _library(), _tag()
-    if library is None or len(state) != len(tag) + _CONTEXT_SIZE or not state.startswith(tag):
-        return None
-    return _ResumableSha256(library, state[len(tag) :])
+    library = _library()
+    for algorithm, kind in _KINDS.items():
+        tag = _tag(algorithm)
+        if library is not None and state.startswith(tag):
+            context = state[len(tag) :]
+            if len(context) == kind.context_size:
+                return _ResumableHasher(library, algorithm, context)
+    return None
 
 
 @functools.cache
-def _tag() -> bytes:
+def _tag(algorithm: str) -> bytes:
     library = _library()
-    if library is None:
-        return b""
-    return f"sha256/{library.OpenSSL_version_num() >> 28}/".encode()
+    major = 0 if library is None else library.OpenSSL_version_num() >> 28
+    return f"{algorithm}/{major}/".encode()
 
 
 @functools.cache
 def _library() -> ctypes.CDLL | None:
-    name = ctypes.util.find_library("crypto")
-    if name is None:
+    # The one that hashlib itself is linked to.
+    linked = getattr(sys.modules.get("_hashlib"), "__file__", None)
+    if linked is None:
         return None
     try:
-        library = ctypes.CDLL(name)
-        library.SHA256_Init.argtypes = (ctypes.c_char_p,)
-        library.SHA256_Update.argtypes = (ctypes.c_char_p, ctypes.c_void_p, ctypes.c_size_t)
-        library.SHA256_Final.argtypes = (ctypes.c_char_p, ctypes.c_char_p)
+        library = ctypes.CDLL(linked)
         library.OpenSSL_version_num.restype = ctypes.c_ulong
+        for kind in _KINDS.values():
+            pointer, size = ctypes.c_void_p, ctypes.c_size_t
+            getattr(library, f"{kind.prefix}_Init").argtypes = (ctypes.c_char_p,)
+            getattr(library, f"{kind.prefix}_Update").argtypes = (ctypes.c_char_p, pointer, size)
+            getattr(library, f"{kind.prefix}_Final").argtypes = (ctypes.c_char_p, ctypes.c_char_p)
     except (OSError, AttributeError):
         return None
-    return library if _keeps_its_promise(library) else None
+    return library if all(_keeps_its_promise(library, name) for name in _KINDS) else None
 
 
-def _keeps_its_promise(library: ctypes.CDLL) -> bool:
+def _keeps_its_promise(library: ctypes.CDLL, algorithm: str) -> bool:
     # A context that is larger than we think would overwrite what lies behind it, so try first
     # with room to spare, and compare a digest that was put away in its middle with hashlib's.
-    spare = 256
-    context = ctypes.create_string_buffer(b"\xa5" * (_CONTEXT_SIZE + spare))
-    library.SHA256_Init(context)
-    library.SHA256_Update(context, b"a" * 100, 100)
-    if context.raw[_CONTEXT_SIZE : _CONTEXT_SIZE + spare] != b"\xa5" * spare:
+    kind, spare = _KINDS[algorithm], 256
+    context = ctypes.create_string_buffer(b"\xa5" * (kind.context_size + spare))
+    getattr(library, f"{kind.prefix}_Init")(context)
+    getattr(library, f"{kind.prefix}_Update")(context, b"a" * 200, 200)
+    if context.raw[kind.context_size : kind.context_size + spare] != b"\xa5" * spare:
         return False
-    resumed = _ResumableSha256(library, context.raw[:_CONTEXT_SIZE])
-    resumed.update(b"b" * 100)
-    return resumed.hexdigest() == hashlib.sha256(b"a" * 100 + b"b" * 100).hexdigest()
+    resumed = _ResumableHasher(library, algorithm, context.raw[: kind.context_size])
+    resumed.update(b"b" * 200)
+    return resumed.hexdigest() == hashlib.new(algorithm, b"a" * 200 + b"b" * 200).hexdigest()

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # Whoever read our output has seen enough. A second failure, at exit, would be printed.
-        sys.stdout = None  # type: ignore[assignment] # what Python itself does when there is none
+        sys.stdout = None
         return 0
 
 
@@ -75,14 +75,15 @@ def _complain(rest: list[str]) -> int:
 def _help() -> str:
     from importlib import import_module
 
+    summaries = [f"  {name:8}{import_module(f'ecrate.cli.{name}').SUMMARY}" for name in _COMMANDS]
     lines = [
         "usage: ecrate COMMAND ...",
         "",
         "Amazon ECR on your own machine.",
         "",
         "commands:",
+        *summaries,
+        "",
+        "`ecrate COMMAND --help` tells more; `ecrate --version` prints the version.",
     ]
-    for name in _COMMANDS:
-        lines.append(f"  {name:8}{import_module(f'ecrate.cli.{name}').SUMMARY}")
-    lines += ["", "`ecrate COMMAND --help` tells more; `ecrate --version` prints the version."]
     return "\n".join(lines)

@@ -7,14 +7,17 @@ threads; each has its own connection, which is kept open.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
+import math
 import random
 import socket
 import ssl
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -86,6 +89,14 @@ class Endpoint:
 
 def make_endpoint(url: str, options: CommonValues) -> Endpoint:
     """Read a server's address; raises `CommandError` where it is none."""
+    endpoint, target = split_url(url, options)
+    if target != "/":
+        raise CommandError(f'"{url}" has a path; the API of ECR is at the root of a server')
+    return endpoint
+
+
+def split_url(url: str, options: CommonValues) -> tuple[Endpoint, str]:
+    """Give the server of a URL, and what to ask it for; raises `CommandError`."""
     parts = urlsplit(url)
     try:
         port = parts.port
@@ -93,9 +104,7 @@ def make_endpoint(url: str, options: CommonValues) -> Endpoint:
         port = -1
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == -1:
         raise CommandError(f'"{url}" is no address of a server, such as http://127.0.0.1:5100')
-    if parts.path not in ("", "/") or parts.query:
-        raise CommandError(f'"{url}" has a path; the API of ECR is at the root of a server')
-    return Endpoint(
+    endpoint = Endpoint(
         scheme=parts.scheme,
         host=parts.hostname,
         port=port or _DEFAULT_PORTS[parts.scheme],
@@ -103,6 +112,8 @@ def make_endpoint(url: str, options: CommonValues) -> Endpoint:
         read_timeout=options.read_timeout or None,
         tls=_tls(options) if parts.scheme == "https" else None,
     )
+    query = f"?{parts.query}" if parts.query else ""
+    return endpoint, f"{parts.path or '/'}{query}"
 
 
 def _tls(options: CommonValues) -> ssl.SSLContext:
@@ -134,7 +145,7 @@ class Client:
         self._local = threading.local()
         self._lock = threading.Lock()
         self._open: set[http.client.HTTPConnection] = set()
-        self._is_closed = False
+        self._closed = threading.Event()
 
     def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Give the answer's JSON. Raises `ServiceError`, `ConnectionFailedError`."""
@@ -143,33 +154,34 @@ class Client:
             try:
                 status, reason, content = self._exchange(operation, body)
             except (OSError, http.client.HTTPException) as error:
-                if attempt == ATTEMPTS or self._is_closed:
+                if attempt == ATTEMPTS or self._closed.is_set():
                     raise self._unreachable(error) from error
                 self.log(f"{operation}: {error!r}, attempt {attempt}")
             else:
                 answer = _parse_answer(content)
                 if status == http.HTTPStatus.OK and answer is not None:
                     return answer
-                failure = self._failure(
-                    operation, status, reason, answer, retries=attempt - 1
-                )
+                failure = self._failure(operation, status, reason, answer, retries=attempt - 1)
                 if attempt == ATTEMPTS or not _is_worth_retrying(status, failure.code):
                     raise failure
                 self.log(f"{operation}: {failure.code}, attempt {attempt}")
-            time.sleep(pause(attempt))
+            self.sleep(pause(attempt))
         raise AssertionError  # the last attempt returned or raised
+
+    def sleep(self, seconds: float) -> None:
+        """Wait before trying again; raises `CommandError` at once when the client is closed."""
+        if self._closed.wait(seconds):
+            raise CommandError("broken off")
 
     def close(self) -> None:
         """Break off what is under way, in all threads."""
+        self._closed.set()
         with self._lock:
-            self._is_closed = True
             opened, self._open = self._open, set()
         for connection in opened:
             if connection.sock is not None:
-                try:
+                with contextlib.suppress(OSError):
                     connection.sock.shutdown(socket.SHUT_RDWR)
-                except OSError:
-                    pass
                 connection.close()
 
     def log(self, text: str) -> None:
@@ -187,7 +199,7 @@ class Client:
             except (OSError, http.client.HTTPException):
                 self._drop()
                 # A server may close a kept connection at any time: that is no failure yet.
-                if is_last or kept is None or self._is_closed:
+                if is_last or kept is None or self._closed.is_set():
                     raise
             else:
                 took = time.monotonic() - started
@@ -195,14 +207,28 @@ class Client:
                 return answer
         raise AssertionError  # the second round returned or raised
 
-    def _connect(self) -> http.client.HTTPConnection:
-        connection = self.endpoint.connect()
+    @contextlib.contextmanager
+    def connection_to(self, endpoint: Endpoint) -> Iterator[http.client.HTTPConnection]:
+        """Connect to any server; `close` breaks this off as well."""
+        connection = self._tracked(endpoint)
+        try:
+            yield connection
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+            connection.close()
+
+    def _tracked(self, endpoint: Endpoint) -> http.client.HTTPConnection:
+        connection = endpoint.connect()
         with self._lock:
-            if self._is_closed:
+            if self._closed.is_set():
                 connection.close()
                 raise ConnectionAbortedError("the client was closed")
             self._open.add(connection)
-        self._local.connection = connection
+        return connection
+
+    def _connect(self) -> http.client.HTTPConnection:
+        connection = self._local.connection = self._tracked(self.endpoint)
         return connection
 
     def _drop(self) -> None:
@@ -281,12 +307,20 @@ class Client:
         )
 
 
-def make_client(options: CommonValues, profile: Profile, *, endpoint: str | None = None) -> Client:
-    """Make the client that options and profile ask for; raises `CommandError`."""
-    region = profile.region
+def make_client(
+    options: CommonValues,
+    profile: Profile,
+    *,
+    endpoint: str | None = None,
+    region: str | None = None,
+) -> Client:
+    """Make the client that options and profile ask for; raises `CommandError`.
+
+    `endpoint` and `region` are what an image's name says; `--region` is stronger.
+    """
     return Client(
         make_endpoint(endpoint or profile.endpoint, options),
-        region,
+        options.region or region or profile.region,
         profile.credentials(),
         debug=options.debug,
     )
@@ -310,7 +344,7 @@ def encode_body(parameters: dict[str, Any]) -> bytes:
 
 def pause(attempt: int) -> float:
     """Give the seconds to wait after the given attempt failed: doubling, and never the same."""
-    return min(_LONGEST_PAUSE, 0.25 * 2 ** (attempt - 1)) * random.uniform(0.5, 1)  # noqa: S311
+    return min(_LONGEST_PAUSE, math.ldexp(0.125, attempt)) * random.uniform(0.5, 1)  # noqa: S311
 
 
 def _parse_answer(content: bytes) -> dict[str, Any] | None:

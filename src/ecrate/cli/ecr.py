@@ -6,12 +6,12 @@ import argparse
 import sys
 from typing import Any, Final
 
-from ecrate.aws.model import Operation, service_model
+from ecrate.aws.model import Operation, kebab, service_model
 from ecrate.cli.arguments import PAGING_OPTIONS, call_parameters, parse_arguments
 from ecrate.cli.failures import BAD_COMMAND, CommandError
 from ecrate.cli.options import CommonValues, split_common_options
-from ecrate.cli.output import Answer, arrange, compile_query, print_answer
-from ecrate.cli.paging import PagedAnswer, Paging, paging_of
+from ecrate.cli.output import arrange, compile_query, print_answer
+from ecrate.cli.paging import Answer, PagedAnswer, Paging, paging_of
 from ecrate.cli.profile import Profile
 
 SUMMARY = "call any operation of the ECR API, as `aws ecr` does"
@@ -86,11 +86,8 @@ def _run_operation(operation: Operation, options: CommonValues, words: list[str]
         return
     query = compile_query(options.query)
     profile = Profile(options)
-    parameters = call_parameters(operation, found)
-    answer = _answer(operation, options, profile, found, parameters, paging)
-    print_answer(
-        answer, operation.name, form=profile.output, query=query, color=options.color
-    )
+    answer = _answer(operation, options, profile, found, paging=paging)
+    print_answer(answer, operation.name, form=profile.output, query=query, color=options.color)
 
 
 def _answer(
@@ -98,11 +95,12 @@ def _answer(
     options: CommonValues,
     profile: Profile,
     found: argparse.Namespace,
-    parameters: dict[str, Any],
+    *,
     paging: Paging | None,
 ) -> Answer:
     from ecrate.cli.validation import validate
 
+    parameters = call_parameters(operation, found)
     is_paged = paging is not None and _is_paged(paging, options, found)
     if found.generate_cli_skeleton == "output":
         from ecrate.cli.skeleton import skeleton
@@ -134,10 +132,9 @@ def _answer(
 
 def _is_paged(paging: Paging, options: CommonValues, found: argparse.Namespace) -> bool:
     """Tell whether the client goes through the pages; raises `CommandError` for both ways."""
-    from ecrate.aws.model import kebab
-
     by_hand = [
-        name for name in map(kebab, paging.members)
+        name
+        for name in map(kebab, paging.members)
         if getattr(found, name.replace("-", "_")) is not None
     ]
     if options.paginate and not by_hand:

@@ -181,7 +181,9 @@ def _synopsis(page: _Page, name: str, arguments: list[Argument], *, is_paged: bo
 
 def _common_synopsis(page: _Page) -> None:
     for option in COMMON_OPTIONS:
-        page.line(f"[--{option.name}]" if option.type == "boolean" else f"[--{option.name} <value>]")
+        page.line(
+            f"[--{option.name}]" if option.type == "boolean" else f"[--{option.name} <value>]"
+        )
     page.blank()
 
 

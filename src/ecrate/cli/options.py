@@ -6,6 +6,8 @@ import argparse
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
+from typing_extensions import override
+
 from ecrate.cli.failures import BAD_COMMAND, CommandError
 
 
@@ -109,7 +111,8 @@ class Parser(argparse.ArgumentParser):
         )
         self._line = usage
 
-    def error(self, message: str) -> NoReturn:  # noqa: D102 - argparse's
+    @override
+    def error(self, message: str) -> NoReturn:
         raise CommandError(f"usage: {self._line}\n\necrate: {message}", BAD_COMMAND)
 
 

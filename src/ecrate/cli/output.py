@@ -29,9 +29,7 @@ def compile_query(expression: str | None) -> Query:
     try:
         compiled = jmespath.compile(expression)
     except JMESPathError as error:
-        raise CommandError(
-            f"Bad value for --query {expression}: {error}", BAD_COMMAND
-        ) from None
+        raise CommandError(f"Bad value for --query {expression}: {error}", BAD_COMMAND) from None
 
     def search(value: Any) -> Any:
         try:
@@ -81,7 +79,9 @@ def arrange(shape: Shape, value: Any) -> Any:
     return value
 
 
-def text_lines(value: Any, name: str | None = None, columns: list[str] | None = None) -> Iterator[str]:
+def text_lines(
+    value: Any, name: str | None = None, columns: list[str] | None = None
+) -> Iterator[str]:
     """Give tab-separated lines: a structure's scalars in one, each list or structure below.
 
     `name` is the member `value` stands in; `columns` are the scalars that all structures of a
@@ -127,4 +127,3 @@ def _list_lines(values: list[Any], name: str | None) -> Iterator[str]:
 
 def _is_nested(value: Any) -> bool:
     return isinstance(value, (dict, list))
-

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from typing_extensions import override
+
 from ecrate.aws.model import data_file
 from ecrate.cli.failures import CommandError
 
@@ -97,6 +99,7 @@ class PagedAnswer(Answer):
         if page_size is not None:
             self._parameters[paging.limit] = page_size
 
+    @override
     def pages(self) -> Iterator[dict[str, Any]]:
         """Give each page's results, the first with what only it shows; last the resume token."""
         for index, page in enumerate(self._fetched()):
@@ -107,6 +110,7 @@ class PagedAnswer(Answer):
         if self._resume is not None:
             yield {"NextToken": {"NextToken": self._resume}}
 
+    @override
     def whole(self) -> dict[str, Any]:
         """Fetch all pages and give their results joined."""
         joined: dict[str, Any] = {}

@@ -109,7 +109,7 @@ class Profile:
                     BAD_CONFIGURATION,
                 )
         raise CommandError(
-            "Unable to locate credentials. For a local server, run `eval \"$(ecrate env)\"`; "
+            'Unable to locate credentials. For a local server, run `eval "$(ecrate env)"`; '
             "otherwise set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them to "
             "~/.aws/credentials.",
             BAD_CONFIGURATION,

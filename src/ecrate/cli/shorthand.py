@@ -171,9 +171,7 @@ class _Scanner:
         line_end = self._text.find("\n", self._at)
         line_end = len(self._text) if line_end < 0 else line_end
         mark = " " * (self._at - line_start) + "^"
-        return ShorthandError(
-            f"{problem}:\n{self._text[:line_end]}\n{mark}{self._text[line_end:]}"
-        )
+        return ShorthandError(f"{problem}:\n{self._text[:line_end]}\n{mark}{self._text[line_end:]}")
 
 
 def coerce(shape: Shape, value: Any) -> Any:

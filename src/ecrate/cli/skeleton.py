@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from typing import Any, Final
 
 from ecrate.aws.model import Shape
 
-_EPOCH: Final = datetime.datetime(1970, 1, 1)  # noqa: DTZ001 - `aws` prints it without a zone
+_SCALARS: Final = {
+    "integer": 0,
+    "long": 0,
+    "float": 0.0,
+    "double": 0.0,
+    "boolean": True,
+    "timestamp": dt.datetime(1970, 1, 1),  # noqa: DTZ001 - `aws` prints it without a zone
+}
 
 
 def skeleton(shape: Shape, *, with_names: bool) -> Any:
@@ -20,27 +27,17 @@ def skeleton(shape: Shape, *, with_names: bool) -> Any:
 
 def _sample(shape: Shape, name: str, above: tuple[str, ...], *, with_names: bool) -> Any:
     inside = (*above, shape.name)
-    match shape.type:
-        case "structure":
-            if above.count(shape.name) > 1:
-                return {}
-            return {
-                member: _sample(inner, member, inside, with_names=with_names)
-                for member, inner in shape.members.items()
-            }
-        case "list":
-            element = shape.element or Shape("Nothing", "string")
-            return [_sample(element, element.name, inside, with_names=with_names)]
-        case "map":
-            value = shape.value or Shape("Nothing", "string")
-            return {"KeyName": _sample(value, "", inside, with_names=with_names)}
-        case "string":
-            return name if with_names else next(iter(shape.enum), "")
-    return {
-        "integer": 0,
-        "long": 0,
-        "float": 0.0,
-        "double": 0.0,
-        "boolean": True,
-        "timestamp": _EPOCH,
-    }.get(shape.type)
+    if shape.type == "structure":
+        if above.count(shape.name) > 1:
+            return {}
+        return {
+            member: _sample(inner, member, inside, with_names=with_names)
+            for member, inner in shape.members.items()
+        }
+    if shape.type == "list" and shape.element is not None:
+        return [_sample(shape.element, shape.element.name, inside, with_names=with_names)]
+    if shape.type == "map" and shape.value is not None:
+        return {"KeyName": _sample(shape.value, "", inside, with_names=with_names)}
+    if shape.type == "string":
+        return name if with_names else next(iter(shape.enum), "")
+    return _SCALARS.get(shape.type)

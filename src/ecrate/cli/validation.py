@@ -45,7 +45,8 @@ def validate(shape: Shape, parameters: dict[str, Any]) -> None:
 
 def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:
     types = _TYPES[shape.type]
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+    is_wrong = not isinstance(value, types) or (isinstance(value, bool) and bool not in types)
+    if is_wrong:
         found = _JSON_TYPES.get(type(value), type(value).__name__)
         yield f"{path or 'The input'} has to be {_JSON_TYPES[types[0]]} and is {found}: {value!r}"
     elif shape.type == "structure":

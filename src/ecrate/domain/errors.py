@@ -220,6 +220,14 @@ class LayerNotFound(EcrateError):
 
 
 @dataclass(eq=False)
+class LayerInUse(EcrateError):
+    """A layer that an image of the repository refers to was to be deleted."""
+
+    text = "The layer with digest '{layer_digest}' is part of an image of this repository"
+    layer_digest: str
+
+
+@dataclass(eq=False)
 class LayerAlreadyExists(EcrateError):
     text = (
         "The layer with digest '{layer_digest}' already exists in the repository with name "

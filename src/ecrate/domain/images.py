@@ -49,6 +49,7 @@ class Manifest:
     layers: tuple[Descriptor, ...]
     children: tuple[Descriptor, ...]
     subject: Digest | None
+    annotations: dict[str, str]
 
     @property
     def size(self) -> int:
@@ -69,6 +70,21 @@ class Image:
     last_pulled_at: float | None
     subject: str | None
     tag_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Referrer:
+    """An image that names another as its subject, as the referrers API describes it.
+
+    `size` is that of the manifest's own bytes; `id` orders the list.
+    """
+
+    id: int
+    digest: Digest
+    media_type: str
+    size: int
+    artifact_type: str | None
+    annotations: dict[str, str]
 
 
 def parse_manifest(
@@ -100,6 +116,11 @@ def parse_manifest(
     if artifact_type is not None and not isinstance(artifact_type, str):
         _refuse("'artifactType' must be a string")
     subject = document.get("subject")
+    annotations = document.get("annotations") or {}
+    if not isinstance(annotations, dict) or not all(
+        isinstance(value, str) for value in annotations.values()
+    ):
+        _refuse("'annotations' must be a map of strings")
     return Manifest(
         content=content,
         digest=Digest(f"{algorithm}:{hashlib.new(algorithm, content).hexdigest()}"),
@@ -108,6 +129,7 @@ def parse_manifest(
         layers=layers,
         children=children,
         subject=None if subject is None else _descriptor(subject, "subject").digest,
+        annotations=annotations,
     )
 
 

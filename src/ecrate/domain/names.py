@@ -20,6 +20,7 @@ TAG_PATTERN: Final = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 _REPOSITORY_NAME = re.compile(REPOSITORY_NAME_PATTERN)
 _TAG = re.compile(TAG_PATTERN)
 _HEX_LENGTHS: Final = {"sha256": 64, "sha512": 128}
+ALGORITHMS: Final = tuple(_HEX_LENGTHS)
 _HEX = re.compile(r"[a-f0-9]+")
 _REGISTRY_ID = re.compile(r"[0-9]{12}")
 _NAME_LENGTHS: Final = range(2, 257)

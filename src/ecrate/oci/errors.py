@@ -27,6 +27,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.ImageReferencedByManifestList: (405, "UNSUPPORTED"),
     errors.LayersNotFound: (404, "MANIFEST_BLOB_UNKNOWN"),
     errors.LayerNotFound: (404, "BLOB_UNKNOWN"),
+    errors.LayerInUse: (405, "UNSUPPORTED"),
     errors.ReferencedImagesNotFound: (404, "MANIFEST_BLOB_UNKNOWN"),
     errors.UploadNotFound: (404, "BLOB_UPLOAD_UNKNOWN"),
     errors.InvalidLayerPart: (416, "BLOB_UPLOAD_INVALID"),

@@ -11,11 +11,11 @@ from aiohttp.web import BaseRequest, StreamResponse
 
 from ecrate.domain.errors import EcrateError, InvalidParameter, UnknownAccessKey
 from ecrate.domain.names import RegistryRef, RepositoryRef
-from ecrate.oci import images, layers, tags
+from ecrate.oci import images, layers, referrers, tags
 from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge
 from ecrate.oci.errors import CODES, SERVER_ERROR, RegistryError, render
 from ecrate.oci.request import RegistryRequest
-from ecrate.oci.routes import parse_path, parse_query
+from ecrate.oci.routes import Query, parse_path
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
@@ -36,11 +36,13 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("manifest", "DELETE"): images.delete_manifest,
     ("blob", "GET"): layers.get_blob,
     ("blob", "HEAD"): layers.head_blob,
+    ("blob", "DELETE"): layers.delete_blob,
     ("uploads", "POST"): layers.post_upload,
     ("upload", "GET"): layers.get_upload,
     ("upload", "PATCH"): layers.patch_upload,
     ("upload", "PUT"): layers.put_upload,
     ("upload", "DELETE"): layers.delete_upload,
+    ("referrers", "GET"): referrers.get_referrers,
 }
 
 
@@ -90,7 +92,7 @@ class OciFront:
                 if route.name
                 else RepositoryRef(registry, ""),
                 reference=route.reference,
-                query=parse_query(query),
+                query=Query(query),
                 bodies=self._bodies,
                 threads=self._threads,
             )

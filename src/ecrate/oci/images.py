@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Final
 
 from aiohttp.web import Response, StreamResponse
 
@@ -17,6 +18,8 @@ from ecrate.domain.names import Digest, ImageId, is_tag
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import images
+
+_TAG_GRAMMAR: Final = "A tag has 1 to 128 of a-z, A-Z, 0-9, _ . - and begins with none of . -"
 
 
 async def get_manifest(request: RegistryRequest) -> StreamResponse:
@@ -52,13 +55,30 @@ async def put_manifest(request: RegistryRequest) -> StreamResponse:
     manifest = parse_manifest(content, media_type or None, algorithm=algorithm)
     if image_id.digest is not None and image_id.digest != manifest.digest:
         raise ImageDigestDoesNotMatch(image_id.digest.text, manifest.digest.text)
-    tags = [] if image_id.tag is None else [image_id.tag]
+    tags = _tags(request, image_id)
     # AWS: the proxy turns this into success, so that a push can be repeated.
     with contextlib.suppress(ImageAlreadyExists):
         await request.run(images.put_image, manifest, tags)
     location = f"/v2/{request.ref.name}/manifests/{manifest.digest.text}"
     headers = {"Location": location, "Docker-Content-Digest": manifest.digest.text}
+    if image_id.tag is None and tags:
+        headers["OCI-Tag"] = ", ".join(tags)
+    if manifest.subject is not None:
+        headers["OCI-Subject"] = manifest.subject.text
     return Response(status=201, headers=headers)
+
+
+def _tags(request: RegistryRequest, image_id: ImageId) -> list[str]:
+    """Give the tags to set: the one in the path, or with a digest there those of the query."""
+    wanted = request.query.all("tag")
+    if image_id.tag is not None:
+        if wanted:
+            raise RegistryError(400, "TAG_INVALID", "'tag' goes with a digest in the path only")
+        return [image_id.tag]
+    for tag in wanted:
+        if not is_tag(tag):
+            raise RegistryError(400, "TAG_INVALID", _TAG_GRAMMAR)
+    return list(dict.fromkeys(wanted))
 
 
 async def delete_manifest(request: RegistryRequest) -> StreamResponse:
@@ -80,5 +100,5 @@ def _image_id(reference: str) -> ImageId:
         except InvalidParameter as error:
             raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
     if not is_tag(reference):
-        raise RegistryError(400, "TAG_INVALID", "A tag has 1 to 128 of a-z, A-Z, 0-9, _ . -")
+        raise RegistryError(400, "TAG_INVALID", _TAG_GRAMMAR)
     return ImageId(tag=reference)

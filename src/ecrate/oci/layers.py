@@ -17,7 +17,7 @@ from ecrate.domain.errors import (
     LayerNotFound,
 )
 from ecrate.domain.layers import Layer
-from ecrate.domain.names import Digest
+from ecrate.domain.names import ALGORITHMS, Digest
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import layers
@@ -67,12 +67,32 @@ def _digest(request: RegistryRequest, text: str) -> str:
         raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
 
 
+async def delete_blob(request: RegistryRequest) -> StreamResponse:
+    """Take the blob out of this repository."""
+    if request.core.parity:
+        raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
+    await request.run(layers.delete_layer, _digest(request, request.reference))
+    return Response(status=202)
+
+
 async def post_upload(request: RegistryRequest) -> StreamResponse:
-    """Begin an upload; with `?digest=`, the body is the whole blob."""
-    digest = request.query.get("digest")
-    if digest is not None:
-        digest = _digest(request, digest)
-    upload_id = await request.run(layers.initiate_layer_upload)
+    """Begin an upload; with `?digest=` the body is the whole blob, with `?mount=` another
+    repository may have it.
+    """
+    mount = request.query.get("mount")
+    if mount is not None and not request.core.parity:
+        wanted = _digest(request, mount)
+        if await request.run(layers.mount_layer, wanted, request.query.get("from")):
+            return _created(request, wanted)
+    given = request.query.get("digest")
+    digest = None if given is None or request.core.parity else _digest(request, given)
+    algorithm = request.query.get("digest-algorithm") or (digest or "sha256").partition(":")[0]
+    if algorithm not in ALGORITHMS:
+        raise RegistryError(
+            400, "DIGEST_INVALID", f"'digest-algorithm' must be one of {', '.join(ALGORITHMS)}"
+        )
+    start = functools.partial(layers.initiate_layer_upload, algorithm=algorithm)
+    upload_id = await request.run(start)
     if digest is None:
         return _upload_answer(request, upload_id, 0, status=202)
     await _append(request, upload_id)
@@ -156,6 +176,10 @@ async def _complete(request: RegistryRequest, upload_id: str, digest: str) -> St
         await request.run(
             functools.partial(layers.complete_layer_upload, may_be_empty=True), upload_id, [digest]
         )
+    return _created(request, digest)
+
+
+def _created(request: RegistryRequest, digest: str) -> StreamResponse:
     headers = {
         "Location": f"/v2/{request.ref.name}/blobs/{digest}",
         "Docker-Content-Digest": digest,

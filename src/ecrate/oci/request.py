@@ -11,6 +11,7 @@ from aiohttp.web import BaseRequest
 
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
+from ecrate.oci.routes import Query
 from ecrate.operations.core import Core
 from ecrate.web.body import Bodies
 from ecrate.web.threads import Threads
@@ -27,7 +28,7 @@ class RegistryRequest:
     caller: Caller
     ref: RepositoryRef
     reference: str
-    query: dict[str, str]
+    query: Query
     bodies: Bodies
     threads: Threads
 
@@ -42,6 +43,6 @@ class RegistryRequest:
         return await self.threads.run(function, self.core, self.caller, self.ref, *arguments)
 
 
-def next_link(path: str, count: int, last: str) -> dict[str, str]:
+def next_link(path: str, **parameters: object) -> dict[str, str]:
     """Give the Link header that leads to the next page."""
-    return {"Link": f'<{path}?{urlencode({"n": count, "last": last})}>; rel="next"'}
+    return {"Link": f'<{path}?{urlencode(parameters)}>; rel="next"'}

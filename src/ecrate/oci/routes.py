@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
+from ecrate.domain.errors import InvalidParameter
 from ecrate.oci.errors import RegistryError
 
-KINDS: Final = ("base", "catalog", "tags", "manifest", "blob", "uploads", "upload")
+KINDS: Final = ("base", "catalog", "tags", "manifest", "blob", "uploads", "upload", "referrers")
+
+
+_REFERENCED: Final = {"manifests": "manifest", "blobs": "blob", "referrers": "referrers"}
+_MAX_PAGE: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +37,44 @@ def parse_path(path: str) -> Route:
     # The keyword is looked for from the right, since a repository's name may contain it.
     head, _, last = rest.rpartition("/")
     name, _, keyword = head.rpartition("/")
-    if keyword == "manifests":
-        return Route("manifest", name, last)
-    if keyword == "blobs" and last != "uploads":
-        return Route("blob", name, last)
-    if keyword == "tags" and last == "list":
-        return Route("tags", name)
-    if keyword == "blobs":
-        return Route("uploads", name)
     if keyword == "uploads":
-        name, _, keyword = name.rpartition("/")
-        if keyword == "blobs":
+        name, _, blobs = name.rpartition("/")
+        if blobs == "blobs":
             return Route("upload", name, last) if last else Route("uploads", name)
+    elif keyword == "blobs" and last == "uploads":
+        return Route("uploads", name)
+    elif keyword == "tags" and last == "list":
+        return Route("tags", name)
+    elif keyword in _REFERENCED:
+        return Route(_REFERENCED[keyword], name, last)
     raise RegistryError(404, "NAME_INVALID", "There is nothing at this path of the registry API")
 
 
-def parse_query(query: str) -> dict[str, str]:
-    """Give the query's parameters; of one given twice, the last."""
-    return dict(parse_qsl(query, keep_blank_values=True)) if query else {}
+class Query:
+    """The parameters of a query; `get` gives the last of one that is given several times."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, text: str) -> None:
+        self._pairs = parse_qsl(text, keep_blank_values=True) if text else []
+
+    def get(self, name: str) -> str | None:
+        return next((value for key, value in reversed(self._pairs) if key == name), None)
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self._pairs if key == name]
 
 
-def page_size(query: dict[str, str]) -> int:
+def page_size(query: Query, *, parity: bool) -> int:
     """Give `n`, at most 1,000 and 100 by default; raises `RegistryError`."""
     given = query.get("n")
     if given is None:
         return 100
     if not given.isascii() or not given.isdigit():
         raise RegistryError(400, "UNSUPPORTED", "'n' must be a count of results")
-    return min(int(given[:10]), 1000)
+    count = int(given[:10])
+    if count > _MAX_PAGE and parity:
+        # AWS: as users of ECR's registry endpoint have published it.
+        constraint = f"Member must have value less than or equal to {_MAX_PAGE}"
+        raise RegistryError(405, "UNSUPPORTED", str(InvalidParameter("maxResults", constraint)))
+    return min(count, _MAX_PAGE)

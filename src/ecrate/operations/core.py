@@ -62,7 +62,8 @@ class Core:
     """The seams and settings below the operations.
 
     `default_registry` is the one of the root key and of those whose host names none; with
-    `is_open` any access key speaks for its account (development mode).
+    `is_open` any access key speaks for its account (development mode); with `parity` what ecrate
+    does beyond ECR is off; with `anonymous_pull` the nameless may pull.
     """
 
     database: Database
@@ -72,6 +73,8 @@ class Core:
     default_registry: RegistryRef
     is_open: bool = False
     parity: bool = False
+    sparse_manifests: bool = False
+    anonymous_pull: bool = False
     limits: Limits = field(default_factory=Limits)
     manifests: ManifestCache = field(default_factory=lambda: ManifestCache(16 * 1024 * 1024))
 

@@ -17,7 +17,7 @@ from ecrate.domain.errors import (
     LimitExceeded,
     ReferencedImagesNotFound,
 )
-from ecrate.domain.images import Descriptor, Image, Manifest
+from ecrate.domain.images import MAX_MANIFEST_SIZE, Descriptor, Image, Manifest, Referrer
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
@@ -29,6 +29,8 @@ from ecrate.store.layers import find_layer
 from ecrate.store.repositories import add_to_image_count
 
 _RECORD_PULLS_EVERY: Final = 3600.0
+_REFERRERS_PAGE: Final = 100
+_REFERRERS_STEP: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,21 +74,27 @@ def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manif
     ref = repository.ref
     layers: dict[int, str] = {}
     missing: list[Descriptor] = []
+    missing_layers: list[tuple[str, str]] = []
+    missing_children: list[tuple[str, str]] = []
     for descriptor in manifest.layers:
         layer = find_layer(tx, repository.id, descriptor.digest.text)
         if layer is not None:
             layers.setdefault(layer.blob_id, descriptor.media_type)
-        elif not descriptor.is_foreign:
+        elif descriptor.is_foreign or core.sparse_manifests:
+            missing_layers.append((descriptor.digest.text, descriptor.media_type))
+        else:
             missing.append(descriptor)
     if missing:
         raise LayersNotFound(_listed(missing), ref.name, ref.registry.id)
     children: dict[int, Image] = {}
     for descriptor in manifest.children:
         child = store.find_image(tx, repository.id, descriptor.digest.text)
-        if child is None:
-            missing.append(descriptor)
-        else:
+        if child is not None:
             children[child.id] = child
+        elif core.sparse_manifests:
+            missing_children.append((descriptor.digest.text, descriptor.media_type))
+        else:
+            missing.append(descriptor)
     if missing:
         raise ReferencedImagesNotFound(_listed(missing), ref.name, ref.registry.id)
     limit = core.limits.images_per_repository
@@ -96,7 +104,12 @@ def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manif
             f"already has the maximum allowed number of images which is '{limit}'"  # [A]
         )
     size = max((child.size for child in children.values()), default=manifest.size)
-    references = store.ImageReferences(list(layers.items()), list(children))
+    references = store.ImageReferences(
+        layers=list(layers.items()),
+        children=list(children),
+        missing_layers=missing_layers,
+        missing_children=missing_children,
+    )
     return store.insert_image(tx, repository.id, manifest, references, size=size, now=core.clock())
 
 
@@ -195,6 +208,41 @@ def list_tags(
         repository = open_repository(tx, caller, ref, "ListImages")
         tags = store.list_tags(tx, repository.id, after, limit + 1)
     return tags[:limit], len(tags) > limit
+
+
+def list_image_referrers(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    subject: str,
+    *,
+    artifact_type: str,
+    after: int,
+) -> tuple[list[Referrer], int | None]:
+    """Give a page of the images that name `subject`, and where the next one goes on.
+
+    A subject that does not exist has none. A page ends early when its annotations are long.
+    """
+    page: list[Referrer] = []
+    size = 0
+    with core.database.read() as tx:
+        # AWS: listing referrers takes the permission to get images.
+        repository = open_repository(tx, caller, ref, "BatchGetImage")
+        while len(page) < _REFERRERS_PAGE and size < MAX_MANIFEST_SIZE:
+            found = store.list_referrers(
+                tx,
+                repository.id,
+                subject,
+                artifact_type=artifact_type,
+                after=after,
+                limit=_REFERRERS_STEP,
+            )
+            page += found
+            if len(found) < _REFERRERS_STEP:
+                return page, None
+            after = found[-1].id
+            size += sum(len(k) + len(v) for one in found for k, v in one.annotations.items())
+    return page, after
 
 
 def batch_delete_image(

@@ -13,21 +13,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Final, Self
 
-from ecrate.blobs.hashing import Buffer, new_sha256, resume_sha256
+from ecrate.blobs.hashing import Buffer, new_hasher, resume_hasher
 from ecrate.blobs.port import BusyError
 from ecrate.domain.errors import (
+    AccessDenied,
     EmptyUpload,
     InvalidLayer,
     InvalidLayerPart,
+    InvalidParameter,
     LayerAlreadyExists,
+    LayerInUse,
     LayerNotFound,
     LayerPartTooSmall,
     LimitExceeded,
+    RepositoryNotFound,
     UploadBusy,
     UploadNotFound,
 )
 from ecrate.domain.layers import MAX_PARTS, MIB, MIN_PART_SIZE, Layer, Part, Upload
-from ecrate.domain.names import Digest, RepositoryRef
+from ecrate.domain.names import ALGORITHMS, Digest, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
@@ -35,19 +39,26 @@ from ecrate.store import layers as store
 
 _WAIT_FOR_WRITER: Final = 5.0
 _TOUCH_EVERY: Final = 3600.0
+_MOUNT_SOURCES: Final = 16
 _DOWNLOAD: Final = "download"
 DOWNLOAD_LIFETIME: Final = 3600.0
 
 
-def initiate_layer_upload(core: Core, caller: Caller, ref: RepositoryRef) -> str:
-    """Begin an upload and give its id, which is good only for this caller and repository."""
+def initiate_layer_upload(
+    core: Core, caller: Caller, ref: RepositoryRef, *, algorithm: str = "sha256"
+) -> str:
+    """Begin an upload and give its id, which is good only for this caller and repository.
+
+    `algorithm` is that of the digest it is going to be completed with; with another one the
+    bytes have to be read again then.
+    """
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "InitiateLayerUpload")
         upload = Upload(
             id=core.new_id(),
             repository_id=repository.id,
             principal=caller.arn,
-            hash_state=new_sha256().state(),
+            hash_state=new_hasher(algorithm).state(),
             touched_at=core.clock(),
         )
         store.insert_upload(tx, upload)
@@ -98,7 +109,7 @@ class LayerWriter:
             self._file.close()
             raise
         self.upload = current
-        self._hasher = resume_sha256(current.hash_state)
+        self._hasher = resume_hasher(current.hash_state)
         self._size = current.size
         self._touched_at = core.clock()
 
@@ -296,14 +307,13 @@ def _verified_digest(core: Core, upload: Upload, digests: Sequence[str]) -> Dige
 
 
 def _is_checkable(digest: str) -> bool:
-    return digest.partition(":")[0] in {"sha256", "sha512"}
+    return digest.partition(":")[0] in ALGORITHMS
 
 
 def _hexdigest(core: Core, upload: Upload, algorithm: str) -> str:
-    if algorithm == "sha256":
-        hasher = resume_sha256(upload.hash_state)
-        if hasher is not None:
-            return hasher.hexdigest()
+    hasher = resume_hasher(upload.hash_state)
+    if hasher is not None and hasher.algorithm == algorithm:
+        return hasher.hexdigest()
     plain = hashlib.new(algorithm)
     try:
         source = core.blobs.open_upload_for_reading(upload.id)
@@ -339,6 +349,43 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
             # Nothing ever referred to these bytes, so they need no quarantine.
             store.insert_garbage(tx, [(unused, None, upload.size)], 0.0)
     return replace(upload, completed_digest=digest.text, existed=existed)
+
+
+def mount_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str, source: str | None
+) -> bool:
+    """Link a layer of another repository of the same registry; tell whether that was done.
+
+    Only from where the caller may pull it: `source`, or without one any such repository.
+    """
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "InitiateLayerUpload")
+        names = (
+            store.list_repositories_with(tx, ref.registry, digest, _MOUNT_SOURCES)
+            if source is None
+            else [source]
+        )
+        for name in names:
+            with contextlib.suppress(RepositoryNotFound, AccessDenied, InvalidParameter):
+                place = RepositoryRef.parse(ref.registry, name)
+                found = open_repository(tx, caller, place, "GetDownloadUrlForLayer")
+                layer = store.find_layer(tx, found.id, digest)
+                # AWS: user guide, "Blob mounting": both repositories are encrypted alike.
+                if layer is not None and found.encryption == repository.encryption:
+                    store.link_layer(tx, repository.id, layer.blob_id, core.clock())
+                    return True
+    return False
+
+
+def delete_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> None:
+    """Take the layer out of the repository; raises `LayerNotFound`, `LayerInUse`."""
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "BatchDeleteImage")
+        layer = store.find_layer(tx, repository.id, digest)
+        if layer is None:
+            raise LayerNotFound(digest, ref.name, ref.registry.id)
+        if not store.unlink_layer(tx, repository.id, layer.blob_id):
+            raise LayerInUse(digest)
 
 
 def cancel_layer_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> None:

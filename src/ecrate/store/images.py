@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecrate.domain.images import Image, Manifest
+from ecrate.domain.images import Image, Manifest, Referrer
 from ecrate.domain.names import Digest
 from ecrate.store.database import Row, Transaction
 
@@ -18,10 +19,14 @@ _STATUS = {"TAGGED": " AND i.tag_count > 0", "UNTAGGED": " AND i.tag_count = 0",
 
 @dataclass(frozen=True, slots=True)
 class ImageReferences:
-    """What an image needs: (blob id, media type) of its layers, ids of its children."""
+    """What an image needs: (blob id, media type) of its layers, ids of its children, and
+    (digest, media type) of what its repository does not have.
+    """
 
     layers: Sequence[tuple[int, str]]
     children: Sequence[int]
+    missing_layers: Sequence[tuple[str, str]] = ()
+    missing_children: Sequence[tuple[str, str]] = ()
 
 
 def find_image(tx: Transaction, repository_id: int, digest: str) -> Image | None:
@@ -60,7 +65,8 @@ def insert_image(
     """Store a manifest that is new to the repository, with all it refers to; give its id."""
     row = tx.one(
         "INSERT INTO images (repository_id, digest, media_type, artifact_media_type, size, "
-        "pushed_at, subject) VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
+        "pushed_at, subject, annotations, manifest_size) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
         repository_id,
         manifest.digest.text,
         manifest.media_type,
@@ -68,6 +74,9 @@ def insert_image(
         size,
         now,
         None if manifest.subject is None else manifest.subject.text,
+        # Kept apart from the document only where lists of referrers need them.
+        None if manifest.subject is None else json.dumps(manifest.annotations),
+        len(manifest.content),
     )
     image_id = int(row[0]) if row else 0
     tx.run("INSERT INTO manifests (image_id, content) VALUES (?, ?)", image_id, manifest.content)
@@ -84,7 +93,30 @@ def insert_image(
         "INSERT INTO image_children (image_id, child_id) VALUES (?, ?)",
         [(image_id, child_id) for child_id in references.children],
     )
+    tx.many(
+        "INSERT INTO missing_references (image_id, repository_id, digest, media_type, is_child) "
+        "VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+        [
+            *((image_id, repository_id, *one, 0) for one in references.missing_layers),
+            *((image_id, repository_id, *one, 1) for one in references.missing_children),
+        ],
+    )
+    _adopt(tx, repository_id, manifest.digest.text, image_id)
     return image_id
+
+
+def _adopt(tx: Transaction, repository_id: int, digest: str, image_id: int) -> None:
+    """Make indexes that came before this image refer to it."""
+    waiting = tx.all(
+        "DELETE FROM missing_references WHERE repository_id = ? AND digest = ? "
+        "AND is_child = 1 RETURNING image_id",
+        repository_id,
+        digest,
+    )
+    tx.many(
+        "INSERT INTO image_children (image_id, child_id) VALUES (?, ?)",
+        [(index_id, image_id) for (index_id,) in waiting],
+    )
 
 
 def delete_image(tx: Transaction, repository_id: int, image_id: int, now: float) -> None:
@@ -183,6 +215,35 @@ def list_indexes_of(tx: Transaction, image_id: int) -> list[str]:
         image_id,
     )
     return [row[0] for row in rows]
+
+
+def list_referrers(
+    tx: Transaction,
+    repository_id: int,
+    subject: str,
+    *,
+    artifact_type: str,
+    after: int,
+    limit: int,
+) -> list[Referrer]:
+    """Give up to `limit` images whose subject this is, in the order they came, those behind the
+    id `after`; of one artifact type only, unless that is empty.
+    """
+    rows = tx.all(
+        "SELECT id, digest, media_type, manifest_size, artifact_media_type, annotations "
+        "FROM images WHERE repository_id = ? AND subject = ? AND id > ? "
+        "AND (? = '' OR artifact_media_type = ?) ORDER BY id LIMIT ?",
+        repository_id,
+        subject,
+        after,
+        artifact_type,
+        artifact_type,
+        limit,
+    )
+    return [
+        Referrer(row[0], Digest(row[1]), row[2], row[3], row[4], json.loads(row[5] or "{}"))
+        for row in rows
+    ]
 
 
 def record_pull(tx: Transaction, image_id: int, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ecrate.domain.layers import Layer, Upload
-from ecrate.domain.names import Digest
+from ecrate.domain.names import Digest, RegistryRef
 from ecrate.store.database import Row, Transaction
 
 _UPLOAD = (
@@ -80,7 +80,59 @@ def link_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) ->
         blob_id,
         now,
     )
+    _adopt(tx, repository_id, blob_id)
     return False
+
+
+def _adopt(tx: Transaction, repository_id: int, blob_id: int) -> None:
+    """Make images that came before this layer refer to it."""
+    waiting = tx.all(
+        "DELETE FROM missing_references WHERE repository_id = ? AND is_child = 0 "
+        "AND digest = (SELECT digest FROM blobs WHERE id = ?) RETURNING image_id, media_type",
+        repository_id,
+        blob_id,
+    )
+    tx.many(
+        "INSERT INTO image_layers (image_id, repository_id, blob_id, media_type) "
+        "VALUES (?, ?, ?, ?)",
+        [(image_id, repository_id, blob_id, media_type) for image_id, media_type in waiting],
+    )
+    if waiting:
+        tx.run(
+            "UPDATE layers SET image_count = image_count + ? "
+            "WHERE repository_id = ? AND blob_id = ?",
+            len(waiting),
+            repository_id,
+            blob_id,
+        )
+
+
+def list_repositories_with(
+    tx: Transaction, registry: RegistryRef, digest: str, limit: int
+) -> list[str]:
+    """Give names of repositories of the registry that have the layer."""
+    rows = tx.all(
+        "SELECT r.name FROM blobs b JOIN layers l ON l.blob_id = b.id "
+        "JOIN repositories r ON r.id = l.repository_id "
+        "WHERE b.digest = ? AND r.registry_id = ? AND r.region = ? LIMIT ?",
+        digest,
+        registry.id,
+        registry.region,
+        limit,
+    )
+    return [row[0] for row in rows]
+
+
+def unlink_layer(tx: Transaction, repository_id: int, blob_id: int) -> bool:
+    """Take the layer out of the repository unless an image needs it; tell whether it is out."""
+    removed = tx.run(
+        "DELETE FROM layers WHERE repository_id = ? AND blob_id = ? AND image_count = 0",
+        repository_id,
+        blob_id,
+    )
+    if removed:
+        tx.run("INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING", blob_id)
+    return bool(removed)
 
 
 def insert_upload(tx: Transaction, upload: Upload) -> None:

@@ -67,8 +67,6 @@ def _range(request: BaseRequest, size: int, quoted: str) -> tuple[int, int] | No
         start, stop = max(size - int(last), 0), size
     else:
         start, stop = int(first), min(int(last) + 1, size) if last else size
-        if last and int(last) < start:
-            return whole
     return (start, stop) if start < size and start < stop else None
 
 

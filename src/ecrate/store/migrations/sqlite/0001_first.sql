@@ -83,13 +83,15 @@ CREATE TABLE images (
     pushed_at REAL NOT NULL,
     last_pulled_at REAL,
     subject TEXT,
+    annotations TEXT,
+    manifest_size INTEGER NOT NULL,
     tag_count INTEGER NOT NULL DEFAULT 0,
     UNIQUE (repository_id, digest)
 );
 CREATE INDEX images_tagged ON images (repository_id, id) WHERE tag_count > 0;
 CREATE INDEX images_untagged ON images (repository_id, id) WHERE tag_count = 0;
 CREATE INDEX images_in_order ON images (repository_id, id);
-CREATE INDEX images_by_subject ON images (repository_id, subject) WHERE subject IS NOT NULL;
+CREATE INDEX images_by_subject ON images (repository_id, subject, id) WHERE subject IS NOT NULL;
 
 -- The documents, apart from their rows, so that lists of images stay small.
 CREATE TABLE manifests (
@@ -113,6 +115,18 @@ CREATE TABLE image_children (
     PRIMARY KEY (image_id, child_id)
 );
 CREATE INDEX image_children_by_child ON image_children (child_id);
+
+-- What a manifest names and the repository does not have: layers kept elsewhere, and with sparse
+-- manifests anything. It becomes a row of one of the tables above as soon as it is pushed.
+CREATE TABLE missing_references (
+    image_id INTEGER NOT NULL REFERENCES images (id) ON DELETE CASCADE,
+    repository_id INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    media_type TEXT NOT NULL,
+    is_child INTEGER NOT NULL,
+    PRIMARY KEY (image_id, digest)
+);
+CREATE INDEX missing_references_by_digest ON missing_references (repository_id, digest);
 
 CREATE TABLE tags (
     repository_id INTEGER NOT NULL REFERENCES repositories (id),

@@ -1,0 +1,53 @@
+"""Several layers at a time: the threads of push and pull, and how they end together."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Final, TypeVar
+
+from ecrate.cli.client import Client
+
+DEFAULT_JOBS: Final = 4
+_Result = TypeVar("_Result")
+
+
+def add_transfer_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that push and pull share."""
+    parser.add_argument(
+        "--jobs",
+        type=_at_least_one,
+        default=DEFAULT_JOBS,
+        metavar="N",
+        help=f"layers at a time ({DEFAULT_JOBS})",
+    )
+    parser.add_argument("--platform", metavar="OS/ARCH", help="take one platform of an index")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print the result only")
+
+
+def run_parallel(
+    tasks: Iterable[Callable[[], _Result]], *, jobs: int, client: Client
+) -> list[_Result]:
+    """Run the tasks, at most `jobs` at a time, and give their results in the tasks' order.
+
+    When one fails, or the user breaks off, `client` is closed, so that the others end soon, and
+    the error is raised when all have ended.
+    """
+    with ThreadPoolExecutor(max_workers=jobs) as pool:
+        futures = [pool.submit(task) for task in tasks]
+        try:
+            for future in as_completed(futures):
+                future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            client.close()
+            raise
+    return [future.result() for future in futures]
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("has to be at least 1")
+    return number
