@@ -36,6 +36,7 @@ from ecrate.web.hosts import Hosts
 from ecrate.web.server import Doors, serve
 from ecrate.web.supervisor import Supervisor, listen
 from ecrate.web.threads import Threads
+from ecrate.web.tls import Certificate
 
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
@@ -52,6 +53,7 @@ class Layout:
     blobs: Path
     secret: Path
     credentials: Path
+    endpoint: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
@@ -62,6 +64,7 @@ class Layout:
             blobs=_path(settings.blobs, data),
             secret=_path(settings.secret_file, data / "secret"),
             credentials=data / "credentials",
+            endpoint=data / "endpoint",
         )
 
 
@@ -73,7 +76,7 @@ def _path(url: str, default: Path) -> Path:
 class Started:
     """What the operator is told once the server answers."""
 
-    port: int
+    endpoint: str
     credentials: Path
     new_key: AccessKey | None
 
@@ -81,6 +84,7 @@ class Started:
 def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int:
     """Serve until told to stop; give the exit code. Raises `SettingError` before the start."""
     layout = Layout.of(settings)
+    load_certificate(settings)
     lock = _lock_data(layout.data)
     try:
         workers = settings.workers or len(os.sched_getaffinity(0))
@@ -94,9 +98,10 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         def run_worker(slot: int, listener: socket.socket) -> None:
             asyncio.run(_work(settings, layout, listener, slot))
 
-        port = listeners[0].getsockname()[1]
+        endpoint = _endpoint(settings, listeners[0].getsockname()[1])
+        layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
         supervisor = Supervisor(listeners, run_worker)
-        return supervisor.run(lambda: on_started(Started(port, layout.credentials, new_key)))
+        return supervisor.run(lambda: on_started(Started(endpoint, layout.credentials, new_key)))
     finally:
         os.close(lock)
 
@@ -123,6 +128,11 @@ def _listen(settings: Settings, workers: int) -> list[socket.socket]:
         raise SettingError(
             f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}"
         ) from None
+
+
+def _endpoint(settings: Settings, port: int) -> str:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
 
 
 def _prepare(settings: Settings, layout: Layout) -> AccessKey | None:
@@ -189,12 +199,28 @@ def build_core(settings: Settings, layout: Layout) -> Core:
     )
 
 
+def load_certificate(settings: Settings) -> Certificate | None:
+    """Give the certificate to serve with, None where TLS is off; raises `SettingError`."""
+    names = (settings.tls_certificate, settings.tls_key)
+    if not any(names):
+        return None
+    if not all(names):
+        raise SettingError("settings 'tls_certificate' and 'tls_key' go together")
+    try:
+        return Certificate(Path(names[0]), Path(names[1]))
+    except OSError as error:
+        raise SettingError(
+            f"cannot use 'tls_certificate' {names[0]} with 'tls_key' {names[1]}: {error}"
+        ) from None
+
+
 async def _work(settings: Settings, layout: Layout, listener: socket.socket, slot: int) -> None:
     """Be one worker until told to stop."""
     core = build_core(settings, layout)
     threads = Threads()
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
-    hosts = Hosts(settings.registry_host, settings.public_url)
+    certificate = load_certificate(settings)
+    hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     doors = Doors(
         [
             ("/v2/", OciFront(core, hosts, bodies, threads)),
@@ -209,9 +235,13 @@ async def _work(settings: Settings, layout: Layout, listener: socket.socket, slo
         target=_collect, args=(core, settings.collect_every, f"{os.getpid()}/{slot}", stop)
     )
     collector.start()
+    watch = None if certificate is None else asyncio.create_task(certificate.watch())
+    tls = None if certificate is None else certificate.context
     try:
-        await serve(doors, listener, settings.shutdown_grace)
+        await serve(doors, listener, settings.shutdown_grace, tls)
     finally:
+        if watch is not None:
+            watch.cancel()
         stop.set()
         threads.stop()
         collector.join()

@@ -180,8 +180,10 @@ class AwsFront:
     def _decode(self, operation: Operation, body: bytes | memoryview) -> Any:
         blobs = {name for name, shape in operation.input.members.items() if shape.type == "blob"}
         try:
-            if not blobs:
-                members = msgspec.json.decode(body) if body else {}
+            if not body:
+                members = {}
+            elif not blobs:
+                members = msgspec.json.decode(body)
             else:
                 raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
                 members = {

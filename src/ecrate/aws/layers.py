@@ -134,5 +134,5 @@ def get_download_url_for_layer(
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     digest = given["layerDigest"]
     seal = layers.get_download_url_for_layer(call.core, call.caller, ref, digest)
-    base = call.hosts.public_url.rstrip("/") or f"http://{call.host}"
+    base = call.hosts.base(call.host)
     return {"downloadUrl": f"{base}/layers/{seal}", "layerDigest": digest}

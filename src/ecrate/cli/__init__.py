@@ -55,6 +55,12 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         print(f"\n{error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # A full disk, a directory that may not be written: the system's words say it.
+        print(f"\necrate: {error}", file=sys.stderr)
+        return 255
 
 
 def _split_common(words: list[str]) -> tuple[list[str], list[str]]:

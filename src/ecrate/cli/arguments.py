@@ -89,12 +89,12 @@ def parse_arguments(
 
 
 def _is_relaxed(words: list[str]) -> bool:
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for index, word in enumerate(words):
         name, _, value = word.partition("=")
         if name == "--cli-input-json":
             return True
-        if name == "--generate-cli-skeleton" and "output" not in (value, following):
-            return True
+        if name == "--generate-cli-skeleton":
+            return "output" not in (value, *words[index + 1 : index + 2])
     return False
 
 

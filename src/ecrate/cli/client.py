@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import json
 import math
+import os
 import random
 import socket
 import ssl
@@ -19,7 +20,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
 from ecrate import __version__
@@ -117,10 +118,11 @@ def split_url(url: str, options: CommonValues) -> tuple[Endpoint, str]:
 
 
 def _tls(options: CommonValues) -> ssl.SSLContext:
+    bundle = options.ca_bundle or os.environ.get("AWS_CA_BUNDLE") or None
     try:
-        context = ssl.create_default_context(cafile=options.ca_bundle)
+        context = ssl.create_default_context(cafile=bundle)
     except OSError as error:
-        raise CommandError(f"Cannot read --ca-bundle {options.ca_bundle}: {error}") from None
+        raise CommandError(f"Cannot read the certificates in {bundle}: {error}") from None
     if not options.verify_ssl:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -128,7 +130,7 @@ def _tls(options: CommonValues) -> ssl.SSLContext:
 
 
 class Client:
-    """Calls operations of the API. Safe to use from several threads."""
+    """Calls operations of the API. Safe to use from several threads; closed by `with`."""
 
     def __init__(
         self,
@@ -146,6 +148,12 @@ class Client:
         self._lock = threading.Lock()
         self._open: set[http.client.HTTPConnection] = set()
         self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Give the answer's JSON. Raises `ServiceError`, `ConnectionFailedError`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import Any, Final
 
@@ -86,8 +87,9 @@ def _run_operation(operation: Operation, options: CommonValues, words: list[str]
         return
     query = compile_query(options.query)
     profile = Profile(options)
-    answer = _answer(operation, options, profile, found, paging=paging)
-    print_answer(answer, operation.name, form=profile.output, query=query, color=options.color)
+    with contextlib.ExitStack() as stack:
+        answer = _answer(operation, options, profile, found, paging=paging, stack=stack)
+        print_answer(answer, operation.name, form=profile.output, query=query, color=options.color)
 
 
 def _answer(
@@ -97,6 +99,7 @@ def _answer(
     found: argparse.Namespace,
     *,
     paging: Paging | None,
+    stack: contextlib.ExitStack,
 ) -> Answer:
     from ecrate.cli.validation import validate
 
@@ -110,7 +113,7 @@ def _answer(
         return Answer(skeleton(operation.output, with_names=True))
     from ecrate.cli.client import make_client
 
-    client = make_client(options, profile)
+    client = stack.enter_context(make_client(options, profile))
     validate(operation.input, parameters)
 
     def call(given: dict[str, Any]) -> dict[str, Any]:
@@ -161,7 +164,8 @@ def _get_login_password(options: CommonValues, words: list[str]) -> int:
 
     from ecrate.cli.client import make_client
 
-    answer = make_client(options, Profile(options)).call("GetAuthorizationToken", {})
+    with make_client(options, Profile(options)) as client:
+        answer = client.call("GetAuthorizationToken", {})
     token = answer["authorizationData"][0]["authorizationToken"]
     password = base64.b64decode(token).decode().partition(":")[2]
     sys.stdout.write(f"{password}\n")

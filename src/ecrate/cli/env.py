@@ -18,11 +18,11 @@ def run(arguments: list[str]) -> int:
         description='Print shell variables for the AWS tools: eval "$(ecrate env)".',
     )
     made.add_argument("--data", type=Path, default=Path("data"), metavar="DIR")
-    made.add_argument("--host", default="127.0.0.1")
-    made.add_argument("--port", type=int, default=5100)
+    made.add_argument("--endpoint-url", metavar="URL", help="where the server was started last")
     made.add_argument("--region", default="us-east-1")
     options = made.parse_args(arguments)
-    credentials = options.data.expanduser() / "credentials"
+    data = options.data.expanduser()
+    credentials = data / "credentials"
     file = configparser.ConfigParser()
     try:
         with credentials.open(encoding="utf-8") as opened:
@@ -32,6 +32,7 @@ def run(arguments: list[str]) -> int:
             "AWS_ACCESS_KEY_ID": key["aws_access_key_id"],
             "AWS_SECRET_ACCESS_KEY": key["aws_secret_access_key"],
         }
+        endpoint = options.endpoint_url or (data / "endpoint").read_text(encoding="utf-8").strip()
     except (OSError, KeyError, configparser.Error):
         print(
             f"ecrate: there are no credentials in {credentials}; "
@@ -40,7 +41,7 @@ def run(arguments: list[str]) -> int:
         )
         return 1
     values["AWS_DEFAULT_REGION"] = options.region
-    values["AWS_ENDPOINT_URL"] = f"http://{options.host}:{options.port}"
+    values["AWS_ENDPOINT_URL"] = endpoint
     for name, value in values.items():
         print(f"export {name}={shlex.quote(value)}")
     return 0

@@ -42,9 +42,11 @@ def run(arguments: list[str]) -> int:
     reference = parse_reference(given.name)
     profile = Profile(options)
     endpoint = endpoint_of(reference, options, profile)
-    client = make_client(options, profile, endpoint=endpoint, region=reference.region)
     tag = reference.tag or (None if reference.digest else "latest")
-    with open_progress(quiet=given.quiet) as progress:
+    with (
+        make_client(options, profile, endpoint=endpoint, region=reference.region) as client,
+        open_progress(quiet=given.quiet) as progress,
+    ):
         pull = _Pull(client, options, reference, progress)
         root = pull.find(tag, given.platform)
         with LayoutWriter(given.destination) as writer:

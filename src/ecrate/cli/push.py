@@ -68,8 +68,8 @@ def run(arguments: list[str]) -> int:
         )
     profile = Profile(options)
     endpoint = endpoint_of(reference, options, profile)
-    client = make_client(options, profile, endpoint=endpoint, region=reference.region)
     with (
+        make_client(options, profile, endpoint=endpoint, region=reference.region) as client,
         open_source(given.source) as source,
         tempfile.TemporaryDirectory(prefix="ecrate-push-") as scratch,
         open_progress(quiet=given.quiet) as progress,

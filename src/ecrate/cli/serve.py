@@ -46,7 +46,7 @@ def run(arguments: list[str]) -> int:
         from ecrate.app import Started, run_server
 
         def tell(started: Started) -> None:
-            print(_banner(settings.host, settings.data, started, dev=settings.dev), flush=True)
+            print(_banner(settings.data, started, dev=settings.dev), flush=True)
 
         return run_server(settings, tell)
     except SettingError as error:
@@ -54,12 +54,10 @@ def run(arguments: list[str]) -> int:
         return 2
 
 
-def _banner(host: str, data: Path, started: Any, *, dev: bool) -> str:
-    name = f"[{host}]" if ":" in host else host
-    address = f"{name}:{started.port}"
+def _banner(data: Path, started: Any, *, dev: bool) -> str:
+    address = started.endpoint.partition("://")[2]
     where = "" if data == Path("data") else f" --data {data}"
-    port = "" if started.port == 5100 else f" --port {started.port}"  # noqa: PLR2004 - the default
-    lines = [f"ecrate listens on http://{address}"]
+    lines = [f"ecrate listens on {started.endpoint}"]
     if dev:
         lines.append("development mode: any access key is accepted")
     lines.append(f"credentials are in {started.credentials}")
@@ -70,7 +68,7 @@ def _banner(host: str, data: Path, started: Any, *, dev: bool) -> str:
     lines += [
         "",
         "try next, in another shell:",
-        f'  eval "$(ecrate env{where}{port})"',
+        f'  eval "$(ecrate env{where})"',
         f"  aws ecr get-login-password | docker login --username AWS --password-stdin {address}",
         f"  aws ecr create-repository --repository-name hello && docker push {address}/hello",
     ]

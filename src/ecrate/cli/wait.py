@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecrate.aws.model import data_file, kebab, service_model
 from ecrate.cli.arguments import call_parameters, parse_arguments
@@ -15,6 +15,9 @@ from ecrate.cli.ecr import usage_of, wants_help
 from ecrate.cli.failures import BAD_COMMAND, CommandError, ServiceError
 from ecrate.cli.options import CommonValues
 from ecrate.cli.profile import Profile
+
+if TYPE_CHECKING:
+    from ecrate.cli.client import Client
 
 
 def waiters() -> dict[str, dict[str, Any]]:
@@ -46,18 +49,23 @@ def run_wait(options: CommonValues, words: list[str]) -> int:
     from ecrate.cli.client import make_client
     from ecrate.cli.validation import validate
 
-    client = make_client(options, Profile(options))
-    validate(operation.input, parameters)
+    with make_client(options, Profile(options)) as client:
+        validate(operation.input, parameters)
+        _wait(client, waiter, parameters)
+    return 0
+
+
+def _wait(client: Client, waiter: dict[str, Any], parameters: dict[str, Any]) -> None:
     for attempt in range(waiter["maxAttempts"]):
         if attempt:
             time.sleep(waiter["delay"])
         try:
-            answer = client.call(operation.name, parameters)
+            answer = client.call(waiter["operation"], parameters)
         except ServiceError as error:
             raise CommandError(f"Waiter {waiter['name']} failed: {error}") from None
         state = _state(waiter["acceptors"], answer)
         if state == "success":
-            return 0
+            return
         if state == "failure":
             raise CommandError(
                 f"Waiter {waiter['name']} failed: Waiter encountered a terminal failure state"

@@ -17,3 +17,9 @@ class Caller:
     arn: str
     access_key_id: str
     registry: RegistryRef
+    is_anonymous: bool = False
+
+
+def anonymous(registry: RegistryRef) -> Caller:
+    """Give the caller who has no name, at a registry that lets such pull."""
+    return Caller("anonymous", "", registry, is_anonymous=True)

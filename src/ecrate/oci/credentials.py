@@ -1,15 +1,22 @@
-"""Who is calling at the registry door: Basic credentials and ECR's challenge."""
+"""Who is calling at the registry door: Basic and Bearer credentials, and the challenges.
+
+The challenge is ECR's Basic one. With `anonymous_pull` it is Bearer, since a client without
+credentials gives up on Basic; both are accepted either way.
+"""
 
 from __future__ import annotations
 
-import binascii
 from base64 import b64decode
+from dataclasses import replace
+from datetime import UTC, datetime
 
+import msgspec
 from aiohttp.web import BaseRequest, Response
 
 from ecrate.domain.errors import InvalidToken
 from ecrate.domain.names import RegistryRef
-from ecrate.domain.principals import Caller
+from ecrate.domain.principals import Caller, anonymous
+from ecrate.oci.routes import Route
 from ecrate.operations import tokens
 from ecrate.operations.core import Core
 from ecrate.web.hosts import Hosts, registry_of
@@ -22,36 +29,75 @@ class NotAuthorizedError(Exception):
 def authenticate(core: Core, request: BaseRequest) -> tuple[Caller, RegistryRef]:
     """Give the caller and the registry it addresses.
 
-    User `AWS` brings an authorization token; any other user name is an access key id. Raises
-    `NotAuthorizedError`, `InvalidToken`, `ExpiredToken`, `UnknownAccessKey`.
+    Raises `NotAuthorizedError`, `InvalidToken`, `ExpiredToken`, `UnknownAccessKey`.
     """
     kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "basic":
-        raise NotAuthorizedError
-    try:
-        user, _, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        raise NotAuthorizedError from None
     named = registry_of(request.headers.get("Host", ""))
-    if user == "AWS":
-        caller = tokens.authenticate_token(core, password)
-        # AWS: a token of one region is refused in another.
-        if named is not None and named.region != caller.registry.region:
-            raise InvalidToken
-        return caller, named or caller.registry
-    caller = tokens.authenticate_key(core, user, password)
-    if named is not None:
-        caller = Caller(
-            caller.arn, caller.access_key_id, RegistryRef(caller.registry.id, named.region)
-        )
+    match kind.lower():
+        case "basic":
+            caller = _basic(core, encoded, named)
+        case "bearer":
+            caller = tokens.authenticate_bearer(core, encoded.strip())
+        case _:
+            raise NotAuthorizedError
+    # AWS: a token of one region is refused in another.
+    if named is not None and named.region != caller.registry.region:
+        raise InvalidToken
     return caller, named or caller.registry
 
 
-def challenge(request: BaseRequest, hosts: Hosts) -> Response:
-    """Give ECR's answer to a request without credentials."""
-    realm = f"{hosts.scheme()}://{request.headers.get('Host', '')}/"
-    return Response(
-        status=401,
-        text="Not Authorized\n",
-        headers={"WWW-Authenticate": f'Basic realm="{realm}",service="ecr.amazonaws.com"'},
-    )
+def _basic(core: Core, encoded: str, named: RegistryRef | None) -> Caller:
+    """User `AWS` brings an authorization token, no user at all is the nameless one; any other
+    user name is an access key id.
+    """
+    try:
+        user, _, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:  # not ASCII, not base64 or not UTF-8
+        raise NotAuthorizedError from None
+    if not user and not password:
+        return _nameless(core, named)
+    if user == "AWS":
+        return tokens.authenticate_token(core, password)
+    caller = tokens.authenticate_key(core, user, password)
+    if named is None:
+        return caller
+    return replace(caller, registry=RegistryRef(caller.registry.id, named.region))
+
+
+def _nameless(core: Core, named: RegistryRef | None) -> Caller:
+    if not core.anonymous_pull:
+        raise NotAuthorizedError
+    return anonymous(named or core.default_registry)
+
+
+def get_token(core: Core, request: BaseRequest) -> Response:
+    """Answer `/v2/token`: a bearer token for the credentials given, or for the nameless.
+
+    Source: distribution's "Token Authentication Specification". What the token is asked for
+    (`scope`) does not matter: rights are evaluated on each request.
+    """
+    if request.headers.get("Authorization"):
+        caller, _ = authenticate(core, request)
+    else:
+        caller = _nameless(core, registry_of(request.headers.get("Host", "")))
+    token = tokens.issue_bearer(core, caller)
+    document = {
+        "token": token,
+        "access_token": token,
+        "expires_in": int(tokens.BEARER_LIFETIME),
+        "issued_at": datetime.fromtimestamp(core.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    return Response(body=msgspec.json.encode(document), content_type="application/json")
+
+
+def challenge(core: Core, request: BaseRequest, hosts: Hosts, route: Route | None) -> Response:
+    """Give the answer to a request without credentials that would do."""
+    base = hosts.base(request.headers.get("Host", ""))
+    if core.anonymous_pull:
+        scheme = f'Bearer realm="{base}/v2/token",service="ecr.amazonaws.com"'
+        if route is not None and route.name:
+            actions = "pull" if request.method in {"GET", "HEAD"} else "pull,push"
+            scheme += f',scope="repository:{route.name}:{actions}"'
+    else:
+        scheme = f'Basic realm="{base}/",service="ecr.amazonaws.com"'
+    return Response(status=401, text="Not Authorized\n", headers={"WWW-Authenticate": scheme})

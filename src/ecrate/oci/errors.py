@@ -64,6 +64,8 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     else:
         status, code = CODES[type(error)]
     message = "Requested image not found" if code == "MANIFEST_UNKNOWN" else str(error)
+    # What the client sent may be quoted, even where it is not UTF-8.
+    message = message.encode(errors="backslashreplace").decode()
     body = msgspec.json.encode({"errors": [{"code": code, "message": message}]}) + b"\n"
     response = Response(status=status, body=body)
     response.content_type = "application/json"

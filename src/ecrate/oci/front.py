@@ -9,13 +9,13 @@ from typing import Final
 
 from aiohttp.web import BaseRequest, StreamResponse
 
-from ecrate.domain.errors import EcrateError, InvalidParameter, UnknownAccessKey
+from ecrate.domain.errors import AccessDenied, EcrateError, InvalidParameter, UnknownAccessKey
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.oci import images, layers, referrers, tags
-from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge
+from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge, get_token
 from ecrate.oci.errors import CODES, SERVER_ERROR, RegistryError, render
 from ecrate.oci.request import RegistryRequest
-from ecrate.oci.routes import Query, parse_path
+from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
@@ -57,10 +57,13 @@ class OciFront:
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
         request_id = str(uuid.uuid4())
+        route = None
         try:
-            response = await self._answer(request)
+            path, _, query = request.raw_path.partition("?")
+            route = parse_path(path)
+            response = await self._answer(request, route, query)
         except (NotAuthorizedError, UnknownAccessKey):
-            response = challenge(request, self._hosts)
+            response = challenge(self._core, request, self._hosts, route)
         except (RegistryError, EcrateError) as error:
             response = _refuse(error, request_id)
         except ConnectionError:
@@ -76,30 +79,36 @@ class OciFront:
                 response.force_close()
         return response
 
-    async def _answer(self, request: BaseRequest) -> StreamResponse:
-        path, _, query = request.raw_path.partition("?")
+    async def _answer(self, request: BaseRequest, route: Route, query: str) -> StreamResponse:
+        if route.kind == "token" and request.method == "GET":
+            return get_token(self._core, request)
         caller, registry = authenticate(self._core, request)
-        route = parse_path(path)
         handler = HANDLERS.get((route.kind, request.method))
         if handler is None:
             raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
-        return await handler(
-            RegistryRequest(
-                http=request,
-                core=self._core,
-                caller=caller,
-                ref=_repository(registry, route.name)
-                if route.name
-                else RepositoryRef(registry, ""),
-                reference=route.reference,
-                query=Query(query),
-                bodies=self._bodies,
-                threads=self._threads,
+        try:
+            return await handler(
+                RegistryRequest(
+                    http=request,
+                    core=self._core,
+                    caller=caller,
+                    ref=_repository(registry, route.name),
+                    reference=route.reference,
+                    query=Query(query),
+                    bodies=self._bodies,
+                    threads=self._threads,
+                )
             )
-        )
+        except AccessDenied:
+            if caller.is_anonymous:
+                # Whoever has a name may say so now.
+                raise NotAuthorizedError from None
+            raise
 
 
 def _repository(registry: RegistryRef, name: str) -> RepositoryRef:
+    if not name:
+        return RepositoryRef(registry, "")  # the base and the catalog are of no repository
     try:
         return RepositoryRef.parse(registry, name)
     except InvalidParameter as error:

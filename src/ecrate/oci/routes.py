@@ -9,9 +9,20 @@ from urllib.parse import parse_qsl, unquote
 from ecrate.domain.errors import InvalidParameter
 from ecrate.oci.errors import RegistryError
 
-KINDS: Final = ("base", "catalog", "tags", "manifest", "blob", "uploads", "upload", "referrers")
+KINDS: Final = (
+    "base",
+    "catalog",
+    "tags",
+    "manifest",
+    "blob",
+    "uploads",
+    "upload",
+    "referrers",
+    "token",
+)
 
 
+_ALONE: Final = {"": "base", "_catalog": "catalog", "token": "token"}
 _REFERENCED: Final = {"manifests": "manifest", "blobs": "blob", "referrers": "referrers"}
 _MAX_PAGE: Final = 1000
 
@@ -30,10 +41,8 @@ def parse_path(path: str) -> Route:
     if "%" in path:
         path = unquote(path)
     rest = path.removeprefix("/v2/")
-    if not rest:
-        return Route("base")
-    if rest == "_catalog":
-        return Route("catalog")
+    if rest in _ALONE:
+        return Route(_ALONE[rest])
     # The keyword is looked for from the right, since a repository's name may contain it.
     head, _, last = rest.rpartition("/")
     name, _, keyword = head.rpartition("/")

@@ -8,12 +8,14 @@ from typing import Final
 
 from ecrate.domain.errors import InvalidToken, UnknownAccessKey
 from ecrate.domain.names import RegistryRef
-from ecrate.domain.principals import Caller
+from ecrate.domain.principals import Caller, anonymous
 from ecrate.operations.core import Core
 from ecrate.store.access_keys import AccessKey, find_access_key
 
 TOKEN_LIFETIME: Final = 12 * 3600.0  # AWS: API reference of GetAuthorizationToken.
+BEARER_LIFETIME: Final = 300.0
 _PURPOSE: Final = "authorization-token"
+_BEARER: Final = "bearer-token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +70,28 @@ def authenticate_key(core: Core, key_id: str, secret: str) -> Caller:
     if not core.is_open and not hmac.compare_digest(key.secret.encode(), secret.encode()):
         raise UnknownAccessKey
     return caller_of(key, core.default_registry.region)
+
+
+def issue_bearer(core: Core, caller: Caller) -> str:
+    """Give a short-lived token for the registry door's Bearer scheme, the nameless included."""
+    payload = {
+        "key": caller.access_key_id,
+        "account": caller.registry.id,
+        "region": caller.registry.region,
+        "exp": core.clock() + BEARER_LIFETIME,
+    }
+    return core.seals.seal(_BEARER, payload)
+
+
+def authenticate_bearer(core: Core, token: str) -> Caller:
+    """Give the caller of a bearer token; raises as `authenticate_token` does."""
+    payload = core.seals.open(_BEARER, token, core.clock())
+    registry = RegistryRef(payload["account"], payload["region"])
+    if not payload["key"]:
+        if not core.anonymous_pull:
+            raise InvalidToken
+        return anonymous(registry)
+    key = access_key(core, payload["key"])
+    if key.registry_id != registry.id:
+        raise InvalidToken
+    return caller_of(key, registry.region)

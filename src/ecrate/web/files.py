@@ -7,12 +7,14 @@ local open() costs less than the hop into a thread. Sources: RFC 9110 sections 1
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import BinaryIO, Final
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
 # asyncio's own fallback for sendfile over TLS reads 16 KiB at a time: 18.6 CPU seconds per GB.
+_POSITION: Final = re.compile(r"[0-9]{0,18}")
 _TLS_PIECE: Final = 256 * 1024
 
 
@@ -61,7 +63,11 @@ def _range(request: BaseRequest, size: int, quoted: str) -> tuple[int, int] | No
     if_range = request.headers.get("If-Range", quoted)
     if unit.strip() != "bytes" or not dash or "," in spec or if_range != quoted:
         return whole
-    if not (first + last).isascii() or not (first + last).isdigit():
+    if (
+        _POSITION.fullmatch(first) is None
+        or _POSITION.fullmatch(last) is None
+        or first == last == ""
+    ):
         return whole
     if not first:
         start, stop = max(size - int(last), 0), size

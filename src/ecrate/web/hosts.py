@@ -22,15 +22,21 @@ class Hosts:
     """How registries are reached from outside.
 
     `template` is the setting registry_host, with `{account}` and `{region}`; `public_url` the
-    address behind a proxy; both empty when unset.
+    address behind a proxy; both empty when unset. `has_tls`: this server speaks TLS itself.
     """
 
     template: str = ""
     public_url: str = ""
+    has_tls: bool = False
 
     def scheme(self) -> str:
         """Give the scheme clients use."""
-        return self.public_url.partition("://")[0] or "http"
+        own = "https" if self.has_tls else "http"
+        return self.public_url.partition("://")[0] or own
+
+    def base(self, request_host: str) -> str:
+        """Give the URL under which the client that sent this Host header reaches the server."""
+        return self.public_url.rstrip("/") or f"{self.scheme()}://{request_host}"
 
     def host(self, request_host: str, caller: RegistryRef, registry: RegistryRef) -> str:
         """Give the host under which the caller finds `registry`.

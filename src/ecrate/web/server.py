@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -52,7 +53,9 @@ class Doors:
         self._is_stopping = True
 
 
-async def serve(doors: Doors, listener: socket.socket, grace: float) -> None:
+async def serve(
+    doors: Doors, listener: socket.socket, grace: float, tls: ssl.SSLContext | None
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests under way, for `grace` seconds."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -69,7 +72,7 @@ async def serve(doors: Doors, listener: socket.socket, grace: float) -> None:
         max_line_size=16 * 1024,
         max_field_size=16 * 1024,
     )
-    listening = await loop.create_server(server, sock=listener, backlog=1024)
+    listening = await loop.create_server(server, sock=listener, backlog=1024, ssl=tls)
     await stop.wait()
     listening.close()
     doors.stop()
@@ -80,8 +83,10 @@ async def _finish(server: web.Server, doors: Doors, deadline: float) -> None:
     # aiohttp's own shutdown drops what a request's body still has to bring.
     loop = asyncio.get_running_loop()
     while server.connections and loop.time() < deadline:
-        for connection in server.connections:
-            if connection not in doors.busy:
-                connection.close()
+        idle = [one for one in server.connections if one not in doors.busy]
+        for connection in idle:
+            connection.close()
+        # `close` wakes a connection that waits for a request, but leaves its socket open.
+        await asyncio.gather(*(one.shutdown(deadline - loop.time()) for one in idle))
         await asyncio.sleep(_TICK)
     await server.shutdown(_TICK)
