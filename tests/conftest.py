@@ -10,11 +10,16 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from tests.support.server import Server, running_server
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
+
+# The same examples each time, however slow the machine is; nothing is kept between runs.
+settings.register_profile("ecrate", database=None, deadline=None, derandomize=True)
+settings.load_profile("ecrate")
 
 _NUMBERS = itertools.count(1)
 

@@ -6,6 +6,7 @@ Texts: dossier section 1.5.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -35,7 +36,6 @@ _TYPES: Final[dict[str, tuple[type, ...]]] = {
 }
 _JSON_NAMES: Final = {
     str: "STRING_VALUE",
-    bool: "TRUE_VALUE",
     int: "NUMBER_VALUE",
     float: "DECIMAL_VALUE",
     list: "Start of list",
@@ -158,7 +158,10 @@ def _check_length(shape: Shape, length: int, path: str) -> None:
 
 
 def _wrong_type(value: Any, expected: str) -> FrontDoorError:
-    found = "NULL_VALUE" if value is None else _JSON_NAMES[type(value)]
+    if value is None or isinstance(value, bool):
+        found = f"{json.dumps(value).upper()}_VALUE"
+    else:
+        found = _JSON_NAMES[type(value)]
     if isinstance(value, (list, dict)):
         return FrontDoorError("SerializationException", f"{found} found where not expected")
     return FrontDoorError(

@@ -162,7 +162,9 @@ class Client:
             try:
                 status, reason, content = self._exchange(operation, body)
             except (OSError, http.client.HTTPException) as error:
-                if attempt == ATTEMPTS or self._closed.is_set():
+                if self._closed.is_set():
+                    raise CommandError("broken off") from None
+                if attempt == ATTEMPTS:
                     raise self._unreachable(error) from error
                 self.log(f"{operation}: {error!r}, attempt {attempt}")
             else:
@@ -291,7 +293,9 @@ class Client:
                 "Is the server running (`ecrate serve`), and is this its address "
                 "(--endpoint-url, AWS_ENDPOINT_URL)?"
             )
-        return ConnectionFailedError(f'The connection to "{url}" broke: {error or repr(error)}')
+        return ConnectionFailedError(
+            f'The connection to "{url}" broke: {str(error) or repr(error)}'
+        )
 
     def _failure(
         self, operation: str, status: int, reason: str, answer: Any, *, retries: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import urljoin
@@ -13,8 +14,8 @@ from ecrate.cli.client import Client, Endpoint, pause, split_url
 from ecrate.cli.failures import CommandError
 from ecrate.cli.options import CommonValues
 from ecrate.cli.progress import Progress, human_size
+from ecrate.cli.transfer import PATIENCE, patiently
 
-_PATIENCE: Final = 10
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 
@@ -60,11 +61,13 @@ class LayerDownload:
                     url = url or self._ask_url()
                     self._receive(url, file)
                 except (_BrokenError, OSError, http.client.HTTPException) as error:
+                    self._client.log(f"download of {self._digest}: {error!r}")
                     failures = 1 if self._received > before else failures + 1
                     url = ""
-                    if failures > _PATIENCE:
+                    if failures > PATIENCE:
+                        text = str(error) or repr(error)
                         raise CommandError(
-                            f"layer {self._digest} cannot be downloaded: {error or repr(error)}"
+                            f"layer {self._digest} cannot be downloaded: {text}"
                         ) from None
                     self._client.sleep(pause(failures))
         if self._hash.hexdigest() != self._digest.partition(":")[2]:
@@ -74,13 +77,19 @@ class LayerDownload:
                 "or on the way"
             )
         part.replace(self._path)
-        self._progress.finish(self._digest, f"downloaded, {human_size(self._size)}")
+        self._progress.finish(self._digest, "downloaded", human_size(self._size))
 
     def _ask_url(self) -> str:
-        answer = self._client.call(
-            "GetDownloadUrlForLayer", {**self._repository, "layerDigest": self._digest}
+        parameters = {**self._repository, "layerDigest": self._digest}
+        answer = patiently(
+            partial(self._client.call, "GetDownloadUrlForLayer", parameters),
+            client=self._client,
+            tell=self._tell,
         )
         return str(answer["downloadUrl"])
+
+    def _tell(self, text: str) -> None:
+        self._progress.tell(f"layer {self._digest}: {text}")
 
     def _receive(self, url: str, file: BinaryIO) -> None:
         """Append what is missing to the file; raises `_BrokenError` where less comes."""
@@ -111,7 +120,6 @@ class LayerDownload:
         if is_continued and not content_range.startswith(f"bytes {self._received}-"):
             raise _BrokenError(f"the server sent another range: {content_range}")
         if not is_continued and response.status != http.HTTPStatus.OK:
-            self._client.log(f"download of {self._digest}: {response.status} {response.reason}")
             raise _BrokenError(f"the server answered {response.status} {response.reason}")
         if not is_continued:
             self._restart(file)

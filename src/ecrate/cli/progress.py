@@ -21,8 +21,8 @@ class Progress(Protocol):
     def advance(self, layer: str, count: int) -> None:
         """Tell of more bytes; negative when some have to be done again."""
 
-    def finish(self, layer: str, result: str) -> None:
-        """Tell how it ended."""
+    def finish(self, layer: str, result: str, detail: str = "") -> None:
+        """Tell how it ended; `detail` is for logs."""
 
     def tell(self, text: str) -> None:
         """Print a line."""
@@ -37,12 +37,13 @@ def open_progress(*, quiet: bool = False) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
     columns = (
-        TextColumn("{task.description:19}"),
-        TextColumn("{task.fields[doing]:14}"),
+        TextColumn("{task.description:12}"),
+        TextColumn("{task.fields[doing]:13}"),
         BarColumn(bar_width=None),
-        DownloadColumn(binary_units=True),
+        DownloadColumn(binary_units=True, table_column=Column(no_wrap=True)),
         TransferSpeedColumn(),
     )
     with Bars(*columns, console=Console(stderr=True)) as bars:
@@ -62,8 +63,8 @@ class LineProgress:
     def advance(self, layer: str, count: int) -> None:
         """Print nothing."""
 
-    def finish(self, layer: str, result: str) -> None:
-        self.tell(f"layer {layer} {result}")
+    def finish(self, layer: str, result: str, detail: str = "") -> None:
+        self.tell(f"layer {layer} {result}{f', {detail}' if detail else ''}")
 
     def tell(self, text: str) -> None:
         if not self._quiet:
@@ -90,7 +91,7 @@ class BarProgress:
     def advance(self, layer: str, count: int) -> None:
         self._bars.advance(self._tasks[layer], count)
 
-    def finish(self, layer: str, result: str) -> None:
+    def finish(self, layer: str, result: str, detail: str = "") -> None:  # noqa: ARG002 - the bar has it
         with self._lock:
             task = self._tasks.get(layer)
             if task is None:
@@ -114,4 +115,4 @@ def human_size(count: int) -> str:
 
 
 def _short(layer: str) -> str:
-    return layer.rpartition(":")[2][:12] if layer.startswith("sha") else layer[-19:]
+    return layer.rpartition(":")[2][:12] if layer.startswith("sha") else layer[-12:]

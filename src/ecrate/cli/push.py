@@ -23,7 +23,7 @@ from ecrate.cli.options import Parser, add_common_options, common_values
 from ecrate.cli.profile import Profile
 from ecrate.cli.progress import Progress, open_progress
 from ecrate.cli.reference import Reference, endpoint_of, parse_reference
-from ecrate.cli.transfer import add_transfer_options, run_parallel
+from ecrate.cli.transfer import add_transfer_options, patiently, run_parallel
 from ecrate.cli.upload import LayerUpload, present_layers
 
 SUMMARY = "push an OCI layout or a `docker save` archive"
@@ -117,7 +117,7 @@ class _Push:
             self._progress.start(layer.diff_id, "reading", layer.size)
             report = partial(self._progress.advance, layer.diff_id)
             prepared = prepare_layer(source, layer, scratch, report, compress=compress)
-            self._progress.finish(layer.diff_id, f"is {prepared.blob.digest} in the image")
+            self._progress.finish(layer.diff_id, "prepared", f"pushed as {prepared.blob.digest}")
             return prepared
 
         tasks = [partial(prepare, layer) for layer in layers.values()]
@@ -150,7 +150,11 @@ class _Push:
                 "imageDigest": manifest.digest,
             }
             try:
-                self._client.call("PutImage", parameters)
+                patiently(
+                    partial(self._client.call, "PutImage", parameters),
+                    client=self._client,
+                    tell=self._progress.tell,
+                )
             except ServiceError as error:
                 if error.code == "ImageTagAlreadyExistsException":
                     raise CommandError(

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Final, TypeVar
 
-from ecrate.cli.client import Client
+from ecrate.cli.client import Client, pause
+from ecrate.cli.failures import ConnectionFailedError, ServiceError
 
 DEFAULT_JOBS: Final = 4
+PATIENCE: Final = 10  # failures in a row, with pauses of more than a minute in all
 _Result = TypeVar("_Result")
 
 
@@ -44,6 +46,32 @@ def run_parallel(
             client.close()
             raise
     return [future.result() for future in futures]
+
+
+def patiently(
+    action: Callable[[], _Result], *, client: Client, tell: Callable[[str], None]
+) -> _Result:
+    """Give the action's result, tried again while the server is away, as it is in a restart.
+
+    The client has tried thrice each time. `tell` is told of each failure.
+    """
+    failures = 0
+    while True:
+        try:
+            return action()
+        except (ConnectionFailedError, ServiceError) as error:
+            failures += 1
+            if failures > PATIENCE or not _is_passing(error):
+                raise
+            tell(f"{str(error).partition(chr(10))[0]}; trying on")
+            client.sleep(pause(failures))
+
+
+def _is_passing(error: ConnectionFailedError | ServiceError) -> bool:
+    if isinstance(error, ServiceError):
+        # A bare number is the status of an answer that was not the service's, but a proxy's.
+        return error.code in ("ServerException", "ThrottlingException", "502", "503", "504")
+    return True
 
 
 def _at_least_one(text: str) -> int:

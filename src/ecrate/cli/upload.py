@@ -6,14 +6,17 @@ it says so (`lastValidByteReceived`), and the upload goes on behind that byte.
 
 from __future__ import annotations
 
-from typing import Any, BinaryIO, Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, BinaryIO, Final, TypeVar
 
-from ecrate.cli.client import Client, pause
-from ecrate.cli.failures import CommandError, ConnectionFailedError, ServiceError
+from ecrate.cli.client import Client
+from ecrate.cli.failures import CommandError, ServiceError
 from ecrate.cli.layout import Blob
 from ecrate.cli.progress import Progress, human_size
+from ecrate.cli.transfer import PATIENCE, patiently
 
-_PATIENCE: Final = 10  # failures in a row, with pauses of more than a minute in all
+_Result = TypeVar("_Result")
 _RESTARTS: Final = 3
 
 
@@ -49,33 +52,25 @@ class LayerUpload:
                 if error.code != "UploadNotFoundException" or attempt == _RESTARTS:
                     raise
             else:
-                self._progress.finish(blob.digest, result)
+                self._progress.finish(blob.digest, result, human_size(blob.size))
                 return
 
     def _begin(self) -> None:
-        answer = self._client.call("InitiateLayerUpload", self._repository)
+        answer = self._patiently(self._client.call, "InitiateLayerUpload", self._repository)
         self._upload_id = answer["uploadId"]
         self._part_size = int(answer["partSize"])
         self._progress.start(self._blob.digest, "uploading", self._blob.size)
 
     def _send_parts(self, file: BinaryIO) -> None:
-        offset, failures = 0, 0
+        offset, refusals = 0, 0
         while offset < self._blob.size:
-            try:
-                following = self._send_part(file, offset)
-            except (ConnectionFailedError, ServiceError) as error:
-                failures += 1
-                if failures > _PATIENCE or not _is_passing(error):
-                    raise
-                self._progress.tell(f"layer {self._blob.digest}: {_first_line(error)}; trying on")
-                self._client.sleep(pause(failures))
-                continue
-            if following > offset:
-                failures = 0
-            else:
-                failures += 1
-                if failures > _PATIENCE:
-                    raise CommandError(f"layer {self._blob.digest}: the server takes no more parts")
+            following = self._patiently(self._send_part, file, offset)
+            refusals = 0 if following > offset else refusals + 1
+            if refusals > PATIENCE:
+                raise CommandError(
+                    f"layer {self._blob.digest}: the server says it has {following} bytes, "
+                    "whatever it is sent"
+                )
             self._progress.advance(self._blob.digest, following - offset)
             offset = following
 
@@ -109,25 +104,24 @@ class LayerUpload:
             "uploadId": self._upload_id,
             "layerDigests": [self._blob.digest],
         }
-        failures = 0
-        while True:
-            try:
-                self._client.call("CompleteLayerUpload", parameters)
-            except (ConnectionFailedError, ServiceError) as error:
-                code = getattr(error, "code", "")
-                if code == "LayerAlreadyExistsException":
-                    return "already there"
-                if code == "InvalidLayerException":
-                    raise CommandError(
-                        f"layer {self._blob.digest} is damaged: its bytes have another digest "
-                        f"({getattr(error, 'message', '')}). Save or build the image again."
-                    ) from None
-                failures += 1
-                if failures > _PATIENCE or not _is_passing(error):
-                    raise
-                self._client.sleep(pause(failures))
-            else:
-                return f"uploaded, {human_size(self._blob.size)}"
+        try:
+            self._patiently(self._client.call, "CompleteLayerUpload", parameters)
+        except ServiceError as error:
+            if error.code == "LayerAlreadyExistsException":
+                return "already there"
+            if error.code == "InvalidLayerException":
+                raise CommandError(
+                    f"layer {self._blob.digest} is damaged: its bytes have another digest "
+                    f"({error.message}). Save or build the image again."
+                ) from None
+            raise
+        return "uploaded"
+
+    def _patiently(self, action: Callable[..., _Result], *arguments: Any) -> _Result:
+        def tell(text: str) -> None:
+            self._progress.tell(f"layer {self._blob.digest}: {text}")
+
+        return patiently(partial(action, *arguments), client=self._client, tell=tell)
 
 
 def present_layers(client: Client, repository: dict[str, str], digests: list[str]) -> set[str]:
@@ -145,16 +139,3 @@ def present_layers(client: Client, repository: dict[str, str], digests: list[str
             if layer.get("layerAvailability") == "AVAILABLE"
         }
     return found
-
-
-def _is_passing(error: CommandError) -> bool:
-    """Tell whether the same call may succeed later."""
-    if isinstance(error, ServiceError):
-        return error.code in ("ServerException", "ThrottlingException") or error.code.startswith(
-            "5"
-        )
-    return True
-
-
-def _first_line(error: CommandError) -> str:
-    return str(error).partition("\n")[0]

@@ -139,7 +139,12 @@ def _refuse(constraint: str) -> None:
 
 def _load(content: bytes) -> dict[str, Any]:
     try:
-        document = json.loads(content.decode(), object_pairs_hook=_unique)
+        document = json.loads(
+            content.decode(), object_pairs_hook=_unique, parse_constant=_no_constant
+        )
+        if b"\\u" in content:
+            # Half a surrogate pair is no text: it can be neither stored nor sent.
+            json.dumps(document, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         # AWS: text as recorded by other implementations' tests.
         raise InvalidParameter("ImageManifest", "Invalid JSON syntax") from None
@@ -154,6 +159,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         raise ValueError("duplicate key")
     return found
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"JSON has no {name}")
 
 
 def _media_type(document: dict[str, Any], declared: str | None) -> str:

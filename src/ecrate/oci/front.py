@@ -70,6 +70,9 @@ class OciFront:
             raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
             _LOG.exception("request %s failed", request_id)
+            if request.writer.output_size:
+                # Another answer would be taken for the rest of the one that has begun.
+                raise ConnectionAbortedError from None
             response = render(SERVER_ERROR)
         if not response.prepared:
             response.headers["Docker-Distribution-Api-Version"] = "registry/2.0"
@@ -83,6 +86,8 @@ class OciFront:
         if route.kind == "token" and request.method == "GET":
             return get_token(self._core, request)
         caller, registry = authenticate(self._core, request)
+        if route.kind == "nowhere":
+            raise RegistryError(404, "NAME_INVALID", "There is nothing at this path of the API")
         handler = HANDLERS.get((route.kind, request.method))
         if handler is None:
             raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")

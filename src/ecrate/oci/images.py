@@ -18,6 +18,7 @@ from ecrate.domain.names import Digest, ImageId, is_tag
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import images
+from ecrate.web.files import matches
 
 _TAG_GRAMMAR: Final = "A tag has 1 to 128 of a-z, A-Z, 0-9, _ . - and begins with none of . -"
 
@@ -37,7 +38,7 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
         "Docker-Content-Digest": image.digest.text,
         "ETag": f'"{image.digest.text}"',
     }
-    if request.http.headers.get("If-None-Match") == headers["ETag"]:
+    if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
     content = images.read_manifest(request.core, image)
     if request.http.method == "GET" and images.is_pull_due(request.core, image):

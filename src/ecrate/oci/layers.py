@@ -22,7 +22,7 @@ from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import layers
 from ecrate.web.body import stream_body
-from ecrate.web.files import send_file
+from ecrate.web.files import matches, send_file
 
 _RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/.*)?")
 
@@ -31,6 +31,8 @@ async def head_blob(request: RegistryRequest) -> StreamResponse:
     """Tell whether the repository has the blob; one said to be there stays a while."""
     layer = await _check(request)
     headers = _blob_headers(layer)
+    if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
+        return Response(status=304, headers=headers)
     return Response(headers={**headers, "Content-Length": str(layer.size)})
 
 
@@ -54,6 +56,8 @@ def _blob_headers(layer: Layer) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
         "Docker-Content-Digest": layer.digest.text,
+        "ETag": f'"{layer.digest.text}"',
+        "Accept-Ranges": "bytes",
         "Docker-Distribution-Api-Version": "registry/2.0",
     }
 
@@ -135,22 +139,25 @@ async def _append(request: RegistryRequest, upload_id: str) -> int:
         layers.LayerWriter, request.core, request.caller, request.ref, upload_id
     )
     try:
-        _check_range(request, writer)
+        size = _expected_size(request, writer)
         room = request.core.limits.layer_size - writer.size
         try:
             await stream_body(request.http, writer.write, request.threads, limit=room)
         except BodyTruncated:
             await request.threads.run(writer.commit)
             raise
+        if size is not None and writer.size != size:
+            raise RegistryError(400, "SIZE_INVALID", "The body is not as long as its Content-Range")
         return await request.threads.run(writer.commit)
     finally:
         writer.close()
 
 
-def _check_range(request: RegistryRequest, writer: layers.LayerWriter) -> None:
+def _expected_size(request: RegistryRequest, writer: layers.LayerWriter) -> int | None:
+    """Give the size the upload is going to have by the Content-Range, None without one."""
     header = request.http.headers.get("Content-Range")
     if header is None:
-        return
+        return None
     match = _RANGE.fullmatch(header.strip())
     if match is None:
         raise RegistryError(400, "BLOB_UPLOAD_INVALID", "Content-Range must be '<first>-<last>'")
@@ -168,6 +175,7 @@ def _check_range(request: RegistryRequest, writer: layers.LayerWriter) -> None:
         raise RegistryError(
             400, "SIZE_INVALID", f"Content-Range is {last - first + 1} bytes, the body {length}"
         )
+    return last + 1
 
 
 async def _complete(request: RegistryRequest, upload_id: str, digest: str) -> StreamResponse:

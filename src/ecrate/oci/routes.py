@@ -19,6 +19,7 @@ KINDS: Final = (
     "upload",
     "referrers",
     "token",
+    "nowhere",
 )
 
 
@@ -37,12 +38,17 @@ class Route:
 
 
 def parse_path(path: str) -> Route:
-    """Read a path without its query; raises `RegistryError` where it names nothing."""
+    """Read a path without its query; the kind is `nowhere` where it names nothing."""
     if "%" in path:
         path = unquote(path)
     rest = path.removeprefix("/v2/")
     if rest in _ALONE:
         return Route(_ALONE[rest])
+    route = _in_repository(rest)
+    return Route("nowhere") if route is None or not route.name else route
+
+
+def _in_repository(rest: str) -> Route | None:
     # The keyword is looked for from the right, since a repository's name may contain it.
     head, _, last = rest.rpartition("/")
     name, _, keyword = head.rpartition("/")
@@ -56,7 +62,7 @@ def parse_path(path: str) -> Route:
         return Route("tags", name)
     elif keyword in _REFERENCED:
         return Route(_REFERENCED[keyword], name, last)
-    raise RegistryError(404, "NAME_INVALID", "There is nothing at this path of the registry API")
+    return None
 
 
 class Query:

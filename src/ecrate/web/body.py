@@ -89,8 +89,19 @@ async def _next_pieces(request: BaseRequest) -> tuple[list[bytes], bool, bool]:
             pieces.append(piece)
             size += len(piece)
     except _CUT_OFF:
+        pieces.append(_left_behind(request))
         return pieces, False, True
     return pieces, False, False
+
+
+def _left_behind(request: BaseRequest) -> bytes:
+    """Give what came before the cut: the reader itself only tells of the cut from then on."""
+    content, cut = request.content, request.content.exception()
+    content._exception = None  # noqa: SLF001
+    try:
+        return content.read_nowait()
+    finally:
+        content._exception = cut  # noqa: SLF001
 
 
 class Bodies:

@@ -28,7 +28,7 @@ async def send_file(
     quoted = f'"{etag}"'
     common = {**headers, "ETag": quoted, "Accept-Ranges": "bytes"}
     with file:
-        if _matches(request.headers.get("If-None-Match"), quoted):
+        if matches(request.headers.get("If-None-Match"), quoted):
             return Response(status=304, headers=common)
         span = _range(request, size, quoted)
         if span is None:
@@ -46,7 +46,8 @@ async def send_file(
         return response
 
 
-def _matches(header: str | None, quoted: str) -> bool:
+def matches(header: str | None, quoted: str) -> bool:
+    """Tell whether an If-None-Match header has the entity tag `quoted`, so that 304 is due."""
     if header is None:
         return False
     return any(
@@ -61,7 +62,7 @@ def _range(request: BaseRequest, size: int, quoted: str) -> tuple[int, int] | No
     first, dash, last = spec.strip().partition("-")
     whole = (0, size)
     if_range = request.headers.get("If-Range", quoted)
-    if unit.strip() != "bytes" or not dash or "," in spec or if_range != quoted:
+    if request.method != "GET" or unit.strip() != "bytes" or not dash or if_range != quoted:
         return whole
     if (
         _POSITION.fullmatch(first) is None
@@ -80,15 +81,14 @@ async def _send(
     request: BaseRequest, response: StreamResponse, file: BinaryIO, start: int, count: int
 ) -> None:
     transport = request.transport
-    if transport is None:
+    if transport is None or transport.is_closing():
         raise ConnectionResetError("the client is gone")
     if transport.get_extra_info("sslcontext") is None:
-        await asyncio.get_running_loop().sendfile(transport, file, start, count)
-        return
-    file.seek(start)
-    while count:
-        piece = file.read(min(_TLS_PIECE, count))
-        if not piece:
-            raise OSError("the file is shorter than its row says")
-        await response.write(piece)
-        count -= len(piece)
+        count -= await asyncio.get_running_loop().sendfile(transport, file, start, count)
+    else:
+        file.seek(start)
+        while count and (piece := file.read(min(_TLS_PIECE, count))):
+            await response.write(piece)
+            count -= len(piece)
+    if count:
+        raise OSError("the file is shorter than its row says")

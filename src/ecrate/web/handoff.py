@@ -56,6 +56,10 @@ async def hand_off(request: BaseRequest, length: int, sink: Sink, threads: Threa
     assert isinstance(transport, Transport)  # noqa: S101 - can_hand_off has seen it
     # Each read may make the parser give out more of what it kept back, and resumes reading.
     head = b"".join(iter(request.content.read_nowait, b""))
+    if request.content.is_eof():
+        # All of it was here, and the parser may hold the beginning of the next request.
+        await threads.run(sink, memoryview(head))
+        return
     transport.pause_reading()
     descriptor = os.dup(transport.get_extra_info("socket").fileno())
 

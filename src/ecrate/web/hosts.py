@@ -13,7 +13,7 @@ _REGISTRY_HOST: Final = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]{2,25})\.(.+)
 
 def registry_of(host: str) -> RegistryRef | None:
     """Give the registry that `<account>.dkr.ecr.<region>.<anything>` names, else None."""
-    match = _REGISTRY_HOST.fullmatch(host)
+    match = _REGISTRY_HOST.fullmatch(host.lower())
     return None if match is None else RegistryRef(match[1], match[2])
 
 
@@ -46,7 +46,7 @@ class Hosts:
         if self.template:
             return self.template.format(account=registry.id, region=registry.region)
         host = self.public_url.partition("://")[2].rstrip("/") or request_host
-        named = _REGISTRY_HOST.fullmatch(host)
+        named = _REGISTRY_HOST.fullmatch(host.lower())
         if named is not None:
             return f"{registry.id}.dkr.ecr.{registry.region}.{named[3]}"
         if registry == caller:

@@ -35,6 +35,10 @@ class Doors:
         self.busy.add(connection)
         try:
             response = await self._answer(request)
+        except ConnectionError:
+            # The client is gone: there is nobody to answer and nothing to look into.
+            connection.force_close()
+            response = Response()
         finally:
             self.busy.discard(connection)
         if self._is_stopping:

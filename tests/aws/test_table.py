@@ -1,0 +1,196 @@
+"""The AWS door's tables, closed against the service model, and its patches."""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import resources
+from typing import Any, Final
+
+import pytest
+from botocore.session import Session
+
+from ecrate.aws import errors as aws_errors
+from ecrate.aws.errors import CODES
+from ecrate.aws.images import _FAILURES as FAILURES
+from ecrate.aws.model import Shape, kebab, service_model
+from ecrate.aws.table import OPERATIONS
+from ecrate.domain import errors, images, layers, names
+from tests.support.reachable import errors_named_below
+
+MODEL = service_model()
+ROOT = errors.EcrateError
+SUBCLASSES = sorted(ROOT.__subclasses__(), key=lambda kind: kind.__name__)
+
+# What every operation of an AWS service may answer, though its model does not say so.
+# AWS: API reference of ECR, "Common Error Types".
+COMMON: Final = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MissingAuthenticationTokenException",
+    "RequestEntityTooLargeException",
+    "SerializationException",
+    "ThrottlingException",
+    "UnknownOperationException",
+    "UnrecognizedClientException",
+}
+# Errors that never leave as such: they become entries of a batch's failures, or their text
+# becomes the constraint of an InvalidParameterException.
+PER_ENTRY: Final = {
+    errors.ImageNotFound,
+    errors.ImageTagDoesNotMatchDigest,
+    errors.InvalidImageDigest,
+    errors.InvalidImageTag,
+    errors.MissingDigestAndTag,
+}
+CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
+    "BatchDeleteImage": PER_ENTRY,
+    "BatchGetImage": PER_ENTRY,
+    "DescribeImages": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
+    "PutImage": {errors.InvalidImageTag},
+}
+# Subclasses without a code at this door.
+WITHOUT_CODE: Final = {
+    errors.InvalidImageDigest: "an entry of a batch's failures only",
+    errors.InvalidImageTag: "an entry of a batch's failures only",
+    errors.MissingDigestAndTag: "an entry of a batch's failures only",
+    errors.LayerInUse: "ECR has no operation that deletes a layer; the registry door has",
+}
+
+
+def test_operations_are_the_fourteen_of_pushing_and_pulling() -> None:
+    assert len(OPERATIONS) == 14
+    assert OPERATIONS.keys() <= MODEL.operations.keys()
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_handler_is_named_as_its_operation(name: str) -> None:
+    assert OPERATIONS[name].handler.__name__ == kebab(name).replace("-", "_")
+
+
+@pytest.mark.parametrize("kind", SUBCLASSES, ids=lambda kind: kind.__name__)
+def test_error_has_a_code_or_a_reason_to_have_none(kind: type[errors.EcrateError]) -> None:
+    assert (kind in CODES) != (kind in WITHOUT_CODE)
+
+
+@pytest.mark.parametrize("code", sorted(set(CODES.values())))
+def test_code_is_the_models_or_common(code: str) -> None:
+    assert (code in MODEL.shapes) != (code in COMMON)
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS))
+def test_operation_raises_only_what_its_model_declares(name: str) -> None:
+    raised = errors_named_below(OPERATIONS[name].handler) - CONVERTED.get(name, set())
+
+    codes = {CODES[kind] for kind in raised}
+
+    assert codes <= {*MODEL.operations[name].errors, *COMMON}
+
+
+@pytest.mark.parametrize("name", sorted(CONVERTED))
+def test_error_that_is_converted_can_be_raised(name: str) -> None:
+    assert CONVERTED[name] <= errors_named_below(OPERATIONS[name].handler)
+
+
+def test_failure_codes_are_the_models() -> None:
+    codes = {code for code, _ in FAILURES.values()}
+
+    assert codes <= set(MODEL.shapes["ImageFailureCode"].enum)
+    assert FAILURES.keys() >= PER_ENTRY
+
+
+@pytest.mark.parametrize("kind", SUBCLASSES, ids=lambda kind: kind.__name__)
+def test_error_names_its_facts(kind: type[errors.EcrateError]) -> None:
+    fields = getattr(kind, "__dataclass_fields__", {})
+    facts: dict[str, Any] = {name: f"<{name}>" for name in fields}
+
+    text = str(kind(**facts))
+
+    assert text
+    assert re.findall(r"(?<!{){(\w+)}", kind.text) == re.findall(r"<(\w+)>", text)
+
+
+@pytest.mark.parametrize(
+    ("shape", "pattern"),
+    [
+        pytest.param("RepositoryName", names.REPOSITORY_NAME_PATTERN, id="repository-name"),
+        pytest.param("LayerDigest", names.DIGEST_PATTERN, id="digest"),
+    ],
+)
+def test_pattern_of_the_domain_is_the_models(shape: str, pattern: str) -> None:
+    assert MODEL.shapes[shape].pattern == pattern
+
+
+@pytest.mark.parametrize(
+    ("shape", "limit"),
+    [
+        pytest.param("ImageManifest", images.MAX_MANIFEST_SIZE, id="manifest"),
+        pytest.param("LayerPartBlob", layers.MAX_PART_SIZE, id="part"),
+    ],
+)
+def test_limit_of_the_domain_is_the_models(shape: str, limit: int) -> None:
+    assert MODEL.shapes[shape].maximum == limit
+
+
+def test_largest_part_fits_its_operations_limit() -> None:
+    encoded = (layers.MAX_PART_SIZE + 2) // 3 * 4
+    escapes = encoded // 64
+
+    assert OPERATIONS["UploadLayerPart"].body_limit > encoded + escapes + 4096
+
+
+def test_largest_manifest_fits_its_operations_limit() -> None:
+    assert OPERATIONS["PutImage"].body_limit > 2 * images.MAX_MANIFEST_SIZE + 4096
+
+
+def test_server_exception_is_the_models_only_fault() -> None:
+    assert aws_errors.SERVER_EXCEPTION.code in MODEL.shapes
+    assert aws_errors.SERVER_EXCEPTION.status == 500
+
+
+def test_model_is_botocores() -> None:
+    botocore = Session().get_service_model("ecr")
+
+    assert sorted(MODEL.operations) == sorted(botocore.operation_names)
+    assert len(MODEL.operations) == 62
+    assert MODEL.target_prefix == botocore.metadata["targetPrefix"]
+    assert MODEL.signing_name == botocore.signing_name
+
+
+@pytest.mark.parametrize("name", sorted(MODEL.operations))
+def test_shapes_are_botocores(name: str) -> None:
+    operation = Session().get_service_model("ecr").operation_model(name)
+
+    assert _members(MODEL.operations[name].input) == _members(operation.input_shape)
+    assert _members(MODEL.operations[name].output) == _members(operation.output_shape)
+    assert set(MODEL.operations[name].errors) == {one.name for one in operation.error_shapes}
+
+
+def _members(shape: Shape | Any) -> dict[str, str]:
+    return {} if shape is None else {n: inner.name for n, inner in shape.members.items()}
+
+
+def test_patches_give_their_reasons() -> None:
+    patches = json.loads((resources.files("ecrate.aws") / "model_patches.json").read_text())
+
+    assert all(patch.keys() == {"shape", "change", "reason"} for patch in patches)
+    assert {patch["shape"] for patch in patches} <= MODEL.shapes.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "spelled"),
+    [
+        pytest.param("PutImage", "put-image", id="two-words"),
+        pytest.param("layerPartBlob", "layer-part-blob", id="member"),
+        pytest.param("GetDownloadUrlForLayer", "get-download-url-for-layer", id="many-words"),
+        pytest.param("KMSKeyId", "kms-key-id", id="capitals"),
+    ],
+)
+def test_kebab_spells_as_the_command_line(name: str, spelled: str) -> None:
+    assert kebab(name) == spelled

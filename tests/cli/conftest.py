@@ -1,0 +1,142 @@
+"""The command line in this process, and a proxy that breaks connections."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from ecrate.cli import main
+from tests.support.server import Server
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Ran]
+
+
+@pytest.fixture
+def plain_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run the command without any configuration in the environment."""
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_REGION",
+        "AWS_DEFAULT_REGION",
+        "AWS_PROFILE",
+        "AWS_DEFAULT_PROFILE",
+        "AWS_DEFAULT_OUTPUT",
+        "AWS_ENDPOINT_URL",
+        "AWS_ENDPOINT_URL_ECR",
+        "AWS_CA_BUNDLE",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere/config")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere/credentials")
+
+    def run(*words: str) -> Ran:
+        code = main(list(words))
+        captured = capsys.readouterr()
+        return Ran(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def run(plain_run: Run, server: Server, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command with the server's variables."""
+    for name, value in server.env.items():
+        monkeypatch.setenv(name, value)
+    return plain_run
+
+
+class CuttingProxy:
+    """Passes connections on to a server and cuts some of them in the middle.
+
+    `up` and `down` say after how many bytes to and from the server the next connection is cut;
+    used up, connections live.
+    """
+
+    def __init__(self, target: tuple[str, int], *, up: list[int], down: list[int]) -> None:
+        self._target = target
+        self._up = up
+        self._down = down
+        self.cuts = 0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
+
+    @property
+    def endpoint(self) -> str:
+        host, port = self._listener.getsockname()
+        return f"http://{host}:{port}"
+
+    def close(self) -> None:
+        # A close alone does not wake up the thread in accept().
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join(10)
+
+    def _start(self, target: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(target=target, args=arguments, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            server = socket.create_connection(self._target)
+            done = threading.Barrier(2)
+            self._start(self._pass, client, server, self._up, done)
+            self._start(self._pass, server, client, self._down, done)
+
+    def _pass(
+        self,
+        source: socket.socket,
+        sink: socket.socket,
+        budgets: list[int],
+        done: threading.Barrier,
+    ) -> None:
+        passed = 0
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                passed += len(data)
+                if budgets and passed > budgets[0]:
+                    budgets.pop(0)
+                    self.cuts += 1
+                    break
+                sink.sendall(data)
+        for each in (source, sink):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+        done.wait(30)
+        source.close()
+
+
+@pytest.fixture
+def make_proxy(server: Server) -> Iterator[Callable[..., CuttingProxy]]:
+    """Put a proxy before the server."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*, up: list[int] | None = None, down: list[int] | None = None) -> CuttingProxy:
+            proxy = CuttingProxy(("127.0.0.1", server.port), up=up or [], down=down or [])
+            stack.callback(proxy.close)
+            return proxy
+
+        yield make

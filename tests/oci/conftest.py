@@ -1,0 +1,49 @@
+"""Fixtures for tests of the registry door."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.registry import start_upload
+from tests.support.server import Server, running_server
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+def make_name() -> Callable[[], str]:
+    """Give repository names that no other test uses."""
+    return lambda: f"named/by-test-{next(_NUMBERS)}"
+
+
+@pytest.fixture
+def upload(http: httpx.Client, repository: str) -> str:
+    """The location of a new upload in a new repository."""
+    return start_upload(http, repository)
+
+
+@pytest.fixture(scope="session")
+def open_server() -> Iterator[Server]:
+    """A server in development mode, where a key id of 12 digits is an account."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder) / "data", "--dev") as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="session")
+def as_account(open_server: Server) -> Callable[[str], Server]:
+    """Give the development server as one account sees it."""
+
+    def see(account: str) -> Server:
+        return dataclasses.replace(open_server, key_id=account, secret="any")
+
+    return see
