@@ -1,15 +1,16 @@
-"""PutImage, BatchGetImage, ListImages, DescribeImages, BatchDeleteImage."""
+"""PutImage and BatchGetImage, and what all image operations refuse."""
 
 from __future__ import annotations
 
+import hashlib
 import json
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
-from tests.support.images import OCI_INDEX, OCI_MANIFEST, Blob, MadeImage, digest_of, make_image
-from tests.support.pushing import push_image, push_layer
+from tests.support.images import OCI_MANIFEST, digest_of, make_image
+from tests.support.pushing import ids_of, make_index, push_image, push_layer
 from tests.support.server import ACCOUNT, Server
 from tests.support.signing import call, error_of
 
@@ -22,24 +23,14 @@ DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 UNKNOWN = "sha256:" + "0" * 64
 
 
-def make_index(*children: MadeImage, **members: Any) -> str:
-    entries = [Blob(one.manifest.encode(), OCI_MANIFEST).descriptor for one in children]
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, **members}
-    return json.dumps(document)
-
-
-def push_index(ecr: ECRClient, repository: str, *children: MadeImage, tag: str = "all") -> str:
-    for child in children:
-        push_image(ecr, repository, child)
-    index = make_index(*children)
-    ecr.put_image(repositoryName=repository, imageManifest=index, imageTag=tag)
-    return digest_of(index.encode())
-
-
-def ids_of(ecr: ECRClient, repository: str) -> list[tuple[str, str | None]]:
-    """Give (digest, tag) of all that ListImages lists."""
-    listed = ecr.list_images(repositoryName=repository)["imageIds"]
-    return [(one["imageDigest"], one.get("imageTag")) for one in listed]
+def excluding(mode: str, *filters: str) -> dict[str, Any]:
+    """Give the parameters that choose a mutability with exclusion."""
+    return {
+        "imageTagMutability": f"{mode}_WITH_EXCLUSION",
+        "imageTagMutabilityExclusionFilters": [
+            {"filterType": "WILDCARD", "filter": one} for one in filters
+        ],
+    }
 
 
 def put(server: Server, parameters: dict[str, Any]) -> tuple[int, str, str]:
@@ -72,7 +63,8 @@ def test_put_image_gives_the_image_back(ecr: ECRClient, repository: str) -> None
 def test_put_image_keeps_every_byte(ecr: ECRClient, repository: str) -> None:
     image = make_image()
     push_image(ecr, repository, image)
-    spaced = "\n " + json.dumps(json.loads(image.manifest), indent=7) + "\t\n\N{SNOWMAN}".strip("☃")
+    document = json.loads(image.manifest) | {"annotations": {"note": "\N{SNOWMAN}"}}
+    spaced = "\n " + json.dumps(document, indent=7, ensure_ascii=False) + "\t\n"
     ecr.put_image(repositoryName=repository, imageManifest=spaced, imageTag="spaced")
 
     got = ecr.batch_get_image(repositoryName=repository, imageIds=[{"imageTag": "spaced"}])
@@ -84,7 +76,7 @@ def test_put_image_keeps_every_byte(ecr: ECRClient, repository: str) -> None:
 def test_put_image_under_sha512(ecr: ECRClient, repository: str) -> None:
     image = make_image()
     push_image(ecr, repository, image)
-    digest = "sha512:" + __import__("hashlib").sha512(image.manifest.encode()).hexdigest()
+    digest = f"sha512:{hashlib.sha512(image.manifest.encode()).hexdigest()}"
 
     put_answer = ecr.put_image(
         repositoryName=repository, imageManifest=image.manifest, imageDigest=digest
@@ -103,30 +95,27 @@ def test_put_image_moves_a_tag_and_leaves_the_image(ecr: ECRClient, repository: 
 
 
 @pytest.mark.parametrize(
-    ("tags", "again", "tag"),
+    ("tags", "again"),
     [
-        pytest.param(["v1"], "v1", "v1", id="tagged"),
-        pytest.param([], None, "null", id="untagged"),
-        pytest.param(["v1"], None, "null", id="without-its-tag"),
+        pytest.param(["v1"], {"imageTag": "v1"}, id="tagged"),
+        pytest.param([], {}, id="untagged"),
+        pytest.param(["v1"], {}, id="without-its-tag"),
     ],
 )
 def test_put_image_again_already_exists(
-    server: Server, ecr: ECRClient, repository: str, tags: list[str], again: str | None, tag: str
+    server: Server, ecr: ECRClient, repository: str, tags: list[str], again: dict[str, str]
 ) -> None:
     image = make_image()
     push_image(ecr, repository, image, *tags)
 
-    refusal = put(
-        server,
-        {"repositoryName": repository, "imageManifest": image.manifest, "imageTag": again},
-    )
+    refusal = put(server, {"repositoryName": repository, "imageManifest": image.manifest, **again})
 
     assert refusal == (
         400,
         "ImageAlreadyExistsException",
         (
-            f"Image with digest '{image.digest}' and tag '{tag}' already exists in the repository "
-            f"with name '{repository}' in registry with id '{ACCOUNT}'"
+            f"Image with digest '{image.digest}' and tag '{again.get('imageTag', 'null')}' already "
+            f"exists in the repository with name '{repository}' in registry with id '{ACCOUNT}'"
         ),
     )
 
@@ -261,30 +250,23 @@ def test_put_image_refuses_a_larger_manifest(server: Server, repository: str) ->
 
 
 @pytest.mark.parametrize(
-    ("mode", "filters", "tag", "reason"),
+    ("mutability", "reason"),
     [
-        pytest.param("IMMUTABLE", None, "v1", "repository", id="immutable"),
-        pytest.param("IMMUTABLE_WITH_EXCLUSION", "dev*", "v1", "tag", id="not-excluded"),
-        pytest.param("MUTABLE_WITH_EXCLUSION", "v*", "v1", "tag", id="excluded"),
+        pytest.param({"imageTagMutability": "IMMUTABLE"}, "repository", id="immutable"),
+        pytest.param(excluding("IMMUTABLE", "dev*"), "tag", id="not-excluded"),
+        pytest.param(excluding("MUTABLE", "dev*", "v*"), "tag", id="excluded"),
     ],
 )
-def test_put_image_does_not_move_an_immutable_tag(  # noqa: PLR0917 - a table
-    server: Server, ecr: ECRClient, mode: Any, filters: str | None, tag: str, reason: str
+def test_put_image_does_not_move_an_immutable_tag(
+    server: Server, ecr: ECRClient, mutability: Any, reason: str
 ) -> None:
-    name = f"immutable/{mode.lower()}"
-    exclusion: Any = {}
-    if filters:
-        exclusion["imageTagMutabilityExclusionFilters"] = [
-            {"filterType": "WILDCARD", "filter": filters}
-        ]
-    ecr.create_repository(repositoryName=name, imageTagMutability=mode, **exclusion)
+    name, tag = f"immutable/{mutability['imageTagMutability'].lower()}", "v1"
+    ecr.create_repository(repositoryName=name, **mutability)
     old, new = make_image(), make_image()
     push_image(ecr, name, old, tag)
     push_image(ecr, name, new)
 
-    refusal = put(
-        server, {"repositoryName": name, "imageManifest": new.manifest, "imageTag": tag}
-    )
+    refusal = put(server, {"repositoryName": name, "imageManifest": new.manifest, "imageTag": tag})
 
     assert refusal == (
         400,
@@ -295,3 +277,168 @@ def test_put_image_does_not_move_an_immutable_tag(  # noqa: PLR0917 - a table
         ),
     )
     assert (old.digest, tag) in ids_of(ecr, name)
+
+
+@pytest.mark.parametrize(
+    "mutability",
+    [
+        pytest.param({"imageTagMutability": "MUTABLE"}, id="mutable"),
+        pytest.param(excluding("IMMUTABLE", "la*st", "v*"), id="excluded"),
+        pytest.param(excluding("MUTABLE", "v1.*"), id="not-excluded"),
+    ],
+)
+def test_put_image_moves_a_mutable_tag(ecr: ECRClient, repository: str, mutability: Any) -> None:
+    name = f"{repository}/mutable"
+    ecr.create_repository(repositoryName=name, **mutability)
+    push_image(ecr, name, make_image(), "v1")
+    new = make_image()
+
+    push_image(ecr, name, new, "v1")
+
+    assert (new.digest, "v1") in ids_of(ecr, name)
+
+
+def test_put_image_again_under_an_immutable_tag_already_exists(
+    server: Server, ecr: ECRClient, repository: str
+) -> None:
+    name, image = f"{repository}/again", make_image()
+    ecr.create_repository(repositoryName=name, imageTagMutability="IMMUTABLE")
+    push_image(ecr, name, image, "v1")
+
+    refusal = put(
+        server, {"repositoryName": name, "imageManifest": image.manifest, "imageTag": "v1"}
+    )
+
+    assert refusal[1] == "ImageAlreadyExistsException"
+
+
+def test_put_image_in_an_unknown_repository_is_refused(server: Server) -> None:
+    refusal = put(server, {"repositoryName": "never/made", "imageManifest": make_image().manifest})
+
+    assert refusal == (
+        400,
+        "RepositoryNotFoundException",
+        (
+            "The repository with name 'never/made' does not exist in the registry with id "
+            f"'{ACCOUNT}'"
+        ),
+    )
+
+
+def test_batch_get_image_answers_each_entry(ecr: ECRClient, repository: str) -> None:
+    image = make_image()
+    push_image(ecr, repository, image, "v1", "v2")
+    both: Any = {"imageDigest": image.digest, "imageTag": "v2"}
+
+    got = ecr.batch_get_image(
+        repositoryName=repository,
+        imageIds=[{"imageTag": "v1"}, {"imageDigest": image.digest}, both],
+    )
+
+    assert got["failures"] == []
+    assert [one["imageId"] for one in got["images"]] == [
+        {"imageDigest": image.digest, "imageTag": "v1"},
+        {"imageDigest": image.digest},
+        both,
+    ]
+    assert {one["imageManifest"] for one in got["images"]} == {image.manifest}
+
+
+@pytest.mark.parametrize(
+    ("image_id", "code", "reason"),
+    [
+        pytest.param(
+            {"imageTag": "none"}, "ImageNotFound", "Requested image not found", id="unknown-tag"
+        ),
+        pytest.param(
+            {"imageDigest": UNKNOWN},
+            "ImageNotFound",
+            "Requested image not found",
+            id="unknown-digest",
+        ),
+        pytest.param(
+            {"imageDigest": UNKNOWN, "imageTag": "v1"},
+            "ImageTagDoesNotMatchDigest",
+            "Requested image tag and digest do not match",
+            id="mismatch",
+        ),
+        pytest.param(
+            {},
+            "MissingDigestAndTag",
+            "Invalid request parameters: both tag and digest cannot be null",
+            id="neither",
+        ),
+        pytest.param(
+            {"imageDigest": "sha256:12"},
+            "InvalidImageDigest",
+            "Invalid request parameters: image digest should satisfy the regex "
+            "'[a-zA-Z0-9-_+.]+:[a-fA-F0-9]+'",
+            id="bad-digest",
+        ),
+        pytest.param(
+            {"imageTag": "v1!"},
+            "InvalidImageTag",
+            "Invalid request parameters: image tag should satisfy the regex "
+            "'[a-zA-Z0-9_][a-zA-Z0-9._-]*'",
+            id="bad-tag",
+        ),
+    ],
+)
+@pytest.mark.parametrize("operation", ["BatchGetImage", "BatchDeleteImage"])
+def test_batch_tells_what_failed(
+    server: Server, operation: str, image_id: dict[str, str], code: str, reason: str
+) -> None:
+    name = f"batch/{uuid4()}"
+    server.ecr().create_repository(repositoryName=name)
+    push_image(server.ecr(), name, make_image(), "v1")
+    body = json.dumps({"repositoryName": name, "imageIds": [image_id]}).encode()
+
+    answer = call(server, operation, body)
+
+    assert answer.status_code == 200
+    assert answer.json()["failures"] == [
+        {"imageId": image_id, "failureCode": code, "failureReason": reason}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "found"),
+    [
+        pytest.param([OCI_MANIFEST], 1, id="stored"),
+        pytest.param([DOCKER_MANIFEST, OCI_MANIFEST], 1, id="among-others"),
+        pytest.param([DOCKER_MANIFEST], 0, id="another"),
+    ],
+)
+def test_batch_get_image_gives_accepted_media_types_only(
+    ecr: ECRClient, repository: str, accepted: list[str], found: int
+) -> None:
+    push_image(ecr, repository, make_image(), "v1")
+
+    got = ecr.batch_get_image(
+        repositoryName=repository, imageIds=[{"imageTag": "v1"}], acceptedMediaTypes=accepted
+    )
+
+    assert len(got["images"]) == found
+    assert [one["failureCode"] for one in got["failures"]] == ["ImageNotFound"] * (1 - found)
+
+
+@pytest.mark.parametrize(
+    "operation", ["BatchGetImage", "BatchDeleteImage", "DescribeImages", "ListImages"]
+)
+def test_images_of_an_unknown_repository_are_refused(server: Server, operation: str) -> None:
+    body = json.dumps({"repositoryName": "never/made", "imageIds": [{"imageTag": "a"}]}).encode()
+
+    answer = call(server, operation, body)
+
+    assert error_of(answer)[1] == "RepositoryNotFoundException"
+
+
+@pytest.mark.parametrize("operation", ["DescribeImages", "ListImages"])
+def test_lists_of_an_unknown_repository_are_refused_whatever_the_filter(
+    server: Server, operation: str
+) -> None:
+    body = b'{"repositoryName": "never/made", "filter": {"imageStatus": "ARCHIVED"}}'
+
+    answer = call(server, operation, body)
+
+    assert error_of(answer)[1] == "RepositoryNotFoundException"

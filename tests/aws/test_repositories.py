@@ -129,7 +129,7 @@ def test_create_repository_shows_its_encryption(
     [
         pytest.param("ab", id="short"),
         pytest.param("9lives", id="digit-first"),
-        pytest.param("a__b/c-.d".replace("-.", "-"), id="two-underscores"),
+        pytest.param("a__b/c-d", id="two-underscores"),
         pytest.param("a---b", id="dashes"),
         pytest.param("a.b_c/d/e/f", id="deep"),
         pytest.param("a" * 256, id="longest"),
@@ -172,8 +172,10 @@ def test_create_repository_refuses_a_name_that_exists(server: Server, repository
     assert refusal == (
         400,
         "RepositoryAlreadyExistsException",
-        f"The repository with name '{repository}' already exists in the registry with id "
-        f"'{ACCOUNT}'",
+        (
+            f"The repository with name '{repository}' already exists in the registry with id "
+            f"'{ACCOUNT}'"
+        ),
     )
 
 
@@ -182,11 +184,7 @@ def test_create_repository_makes_another_one_in_another_region(
 ) -> None:
     created = server.ecr(region="eu-west-1").create_repository(repositoryName=repository)
 
-    assert (
-        created["repository"]["repositoryUri"]
-        == (f"{ACCOUNT}.dkr.ecr.eu-west-1.localhost:{server.port}/{repository}")
-        or created["repository"]["repositoryUri"] == f"{server.host}/{repository}"
-    )
+    assert created["repository"]["repositoryUri"] == f"{server.host}/{repository}"
     assert created["repository"]["repositoryArn"].startswith("arn:aws:ecr:eu-west-1:")
 
 
@@ -224,9 +222,11 @@ def test_create_repository_wants_filters_with_exclusion_only(
     assert refusal == (
         400,
         "InvalidParameterException",
-        "Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: "
-        "'ImageTagMutabilityExclusionFilters can't be null when imageTagMutability is set as "
-        f"{mode}'",
+        (
+            "Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy "
+            "constraint: 'ImageTagMutabilityExclusionFilters can't be null when "
+            f"imageTagMutability is set as {mode}'"
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from ecrate.cli import main
+from tests.cli.strict_service import StrictService
 from tests.support.server import Server
 
 
@@ -140,3 +141,23 @@ def make_proxy(server: Server) -> Iterator[Callable[..., CuttingProxy]]:
             return proxy
 
         yield make
+
+
+@pytest.fixture
+def service() -> Iterator[StrictService]:
+    """Run a service that is stricter than ours."""
+    with StrictService() as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def run_strict(plain_run: Run, service: StrictService, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command with the variables that lead to the strict service."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.setenv(name, "any")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{service.server_port}")
+    return plain_run

@@ -138,8 +138,9 @@ def test_output_equals_that_of_aws(run: Run, aws: Aws, words: list[str], form: s
     assert (ours.code == 0) == (theirs.code == 0)
 
 
-def test_the_programs_print_the_same_bytes(filled: Server) -> None:
-    words = ["ecr", "describe-repositories", "--repository-names", "eq/one", "eq/two"]
+@pytest.mark.parametrize("options", [[], ["--output", "table", "--color", "on"]], ids=str)
+def test_the_programs_print_the_same_bytes(filled: Server, options: list[str]) -> None:
+    words = ["ecr", "describe-repositories", "--repository-names", "eq/one", "eq/two", *options]
 
     ours = run_command([_program("ecrate"), *words], filled)
     theirs = run_command([_program("aws"), *words], filled)

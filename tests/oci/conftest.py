@@ -47,3 +47,31 @@ def as_account(open_server: Server) -> Callable[[str], Server]:
         return dataclasses.replace(open_server, key_id=account, secret="any")
 
     return see
+
+
+@pytest.fixture(scope="session")
+def crowd() -> Iterator[Server]:
+    """A server with more workers than a test can hit by chance."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder) / "data", "--workers", "4") as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def crowded(crowd: Server, make_name: Callable[[], str]) -> str:
+    """A new, empty repository on the server with many workers."""
+    name = make_name()
+    crowd.ecr().create_repository(repositoryName=name)
+    return name
+
+
+@pytest.fixture(scope="session")
+def parity_server() -> Iterator[Server]:
+    """A server that does nothing beyond ECR."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder) / "data", env={"ECRATE_PARITY": "ecr"}) as running,
+    ):
+        yield running

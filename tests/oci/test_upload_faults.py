@@ -42,14 +42,15 @@ def chunk(content: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(content), content)
 
 
-def resume(http: httpx.Client, location: str, content: bytes) -> None:
-    """Ask how much is there, send what is missing, complete."""
+def resume(http: httpx.Client, location: str, content: bytes) -> bytes:
+    """Ask how much is there, send what is missing, complete; give what can be pulled then."""
     size = size_of(http, location)
     headers = {"Content-Range": f"{size}-{len(content) - 1}"}
     answer = http.patch(location, content=content[size:], headers=headers)
     assert answer.status_code == 202, answer.text
     answer = finish_upload(http, location, content)
     assert answer.status_code == 201, answer.text
+    return http.get(answer.headers["Location"]).content
 
 
 CUT_OFF = pytest.mark.parametrize(
@@ -65,12 +66,7 @@ CUT_OFF = pytest.mark.parametrize(
 
 @CUT_OFF
 def test_patch_whose_client_ends_keeps_what_arrived(
-    server: Server,
-    http: httpx.Client,
-    repository: str,
-    upload: str,
-    length: int | None,
-    sent: int,
+    server: Server, http: httpx.Client, upload: str, length: int | None, sent: int
 ) -> None:
     content = some_bytes(length or LARGE, "ends")
     body = content[:sent] if length else chunk(content[:sent])
@@ -83,18 +79,12 @@ def test_patch_whose_client_ends_keeps_what_arrived(
         wait_until(lambda: http.get(upload).headers["Range"] == f"0-{sent - 1}")
 
     assert files_of(server) - before == {f"uploads/{upload_file(server, upload).name}"}
-    resume(http, upload, content)
-    assert pull_blob(http, repository, digest_of(content)) == content
+    assert resume(http, upload, content) == content
 
 
 @CUT_OFF
 def test_patch_whose_client_is_killed_can_be_resumed(
-    server: Server,
-    http: httpx.Client,
-    repository: str,
-    upload: str,
-    length: int | None,
-    sent: int,
+    server: Server, http: httpx.Client, upload: str, length: int | None, sent: int
 ) -> None:
     content = some_bytes(length or LARGE, "killed")
     body = content[:sent] if length else chunk(content[:sent])
@@ -106,12 +96,11 @@ def test_patch_whose_client_is_killed_can_be_resumed(
     wait_until(lambda: writers_of(server, upload) == 0)
 
     assert size_of(http, upload) <= sent
-    resume(http, upload, content)
-    assert pull_blob(http, repository, digest_of(content)) == content
+    assert resume(http, upload, content) == content
 
 
 def test_put_whose_client_ends_keeps_what_arrived(
-    server: Server, http: httpx.Client, repository: str, upload: str
+    server: Server, http: httpx.Client, upload: str
 ) -> None:
     content = some_bytes(LARGE, "put")
     with Wire(server) as wire:
@@ -119,13 +108,10 @@ def test_put_whose_client_ends_keeps_what_arrived(
         wire.head("PUT", path, {"Content-Length": LARGE})
         wire.send(content[: 2 * MIB])
         wire.end()
-        answer = wire.answer()
 
-    assert (answer.status, answer.code) == (400, "SIZE_INVALID")
-    assert b"The request body ended after 2097152 of 5242880 bytes" in answer.body
-    assert size_of(http, upload) == 2 * MIB
-    resume(http, upload, content)
-    assert pull_blob(http, repository, digest_of(content)) == content
+        wait_until(lambda: http.get(upload).headers["Range"] == f"0-{2 * MIB - 1}")
+
+    assert resume(http, upload, content) == content
 
 
 def test_client_gone_before_its_body_leaves_an_empty_upload(
@@ -184,11 +170,12 @@ def test_bytes_beyond_the_length_are_no_part_of_the_upload(
     content = some_bytes(length, "overlong")
     with Wire(server) as wire:
         begin_patch(wire, upload, length)
+        wait_until(lambda: writers_of(server, upload) == 1)
         wire.send(content + b"\x00and more\r\n\r\n")
         first, second = wire.answer(), wire.answer()
 
         assert (first.status, second.status) == (202, 400)
-        assert wire.is_closed()
+        assert wire.rest() == b""
 
     assert size_of(http, upload) == length
     assert finish_upload(http, upload, content).status_code == 201
@@ -196,53 +183,50 @@ def test_bytes_beyond_the_length_are_no_part_of_the_upload(
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "kept"),
     [
-        pytest.param(b"zz\r\n", id="no-size"),
-        pytest.param(b"-5\r\nhello\r\n", id="negative-size"),
-        pytest.param(b"5\r\nhello!!", id="longer-than-its-size"),
-        pytest.param(b"f" * 40 + b"\r\n", id="size-too-large"),
+        pytest.param(b"zz\r\n", 0, id="no-size"),
+        pytest.param(b"-5\r\nhello\r\n", 0, id="negative-size"),
+        pytest.param(b"5\r\nhello!!", 5, id="longer-than-its-size"),
+        pytest.param(b"f" * 40 + b"\r\n", 0, id="size-too-large"),
     ],
 )
 def test_patch_with_broken_chunks_keeps_what_came_before(
-    server: Server, http: httpx.Client, upload: str, broken: bytes
+    server: Server, http: httpx.Client, upload: str, broken: bytes, kept: int
 ) -> None:
     content = some_bytes(200_000, "broken")
     with Wire(server) as wire:
         begin_patch(wire, upload, None)
-        wire.send(chunk(content))
+        wire.send(chunk(content) + broken)
         wait_until(lambda: writers_of(server, upload) == 1)
-        wire.send(broken)
-        answer = wire.answer()
+        wire.end()
 
-        assert (answer.status, answer.code) == (400, "SIZE_INVALID")
+        wait_until(lambda: writers_of(server, upload) == 0)
 
-    wait_until(lambda: writers_of(server, upload) == 0)
-    assert size_of(http, upload) in {200_000, 200_005}
-    assert http.get("/v2/").status_code == 200
+    assert size_of(http, upload) == 200_000 + kept
+    assert finish_upload(http, upload, content + b"hello"[:kept]).status_code == 201
 
 
 @pytest.mark.parametrize(
-    ("path", "status"),
+    "path",
     [
-        pytest.param("/v2/no/such/blobs/uploads/{id}", 404, id="unknown-repository"),
-        pytest.param("/v2/{repository}/blobs/uploads/x", 404, id="unknown-upload"),
-        pytest.param("/v2/UPPER/blobs/uploads/{id}", 404, id="bad-name"),
-        pytest.param("/v2/{repository}/blobs/nonsense", 405, id="no-such-operation"),
+        pytest.param("/v2/no/such/blobs/uploads/x", id="unknown-repository"),
+        pytest.param("/v2/{repository}/blobs/uploads/x", id="unknown-upload"),
+        pytest.param("/v2/UPPER/blobs/uploads/x", id="bad-name"),
+        pytest.param("/v2/no/such/route", id="no-such-route"),
     ],
 )
 @pytest.mark.parametrize("length", [SMALL, LARGE, None], ids=["small", "large", "chunked"])
 def test_refusal_reaches_a_client_that_sends_all_the_same(
-    server: Server, repository: str, upload: str, path: str, status: int, length: int | None
+    server: Server, repository: str, path: str, length: int | None
 ) -> None:
     content = some_bytes(length or LARGE, "refused")
-    location = path.format(id=upload.rpartition("/")[2], repository=repository)
     with Wire(server) as wire:
-        begin_patch(wire, location, length)
+        begin_patch(wire, path.format(repository=repository), length)
         wire.send(content if length else chunk(content) + chunk(b""))
         answer = wire.answer()
 
-    assert answer.status == status
+    assert answer.status == 404
 
 
 def test_second_writer_is_told_to_wait(
@@ -253,18 +237,17 @@ def test_second_writer_is_told_to_wait(
         begin_patch(wire, upload, LARGE)
         wire.send(content[:MIB])
         wait_until(lambda: writers_of(server, upload) == 1)
-        second = http.patch(upload, content=b"second")
-        completing = finish_upload(http, upload, content)
+        with ThreadPoolExecutor(2) as threads:
+            second = threads.submit(http.patch, upload, content=b"second")
+            completing = threads.submit(finish_upload, http, upload, content)
         wire.send(content[MIB:])
         first = wire.answer()
 
-    message = (
-        f"Another request is writing to the upload with id '{upload.rpartition('/')[2]}'. "
-        "Try again."
-    )
-    assert error_of(second) == (429, "TOOMANYREQUESTS", message)
-    assert second.headers["Retry-After"] == "1"
-    assert error_of(completing) == (429, "TOOMANYREQUESTS", message)
+    upload_id = upload.rpartition("/")[2]
+    message = f"Another request is writing to the upload with id '{upload_id}'. Try again."
+    assert error_of(second.result()) == (429, "TOOMANYREQUESTS", message)
+    assert second.result().headers["Retry-After"] == "1"
+    assert error_of(completing.result()) == (429, "TOOMANYREQUESTS", message)
     assert (first.status, first.headers["Range"]) == (202, f"0-{LARGE - 1}")
     assert finish_upload(http, upload, content).status_code == 201
     assert pull_blob(http, repository, digest_of(content)) == content

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from tests.support.images import Blob, MadeImage
+from tests.support.images import OCI_INDEX, OCI_MANIFEST, Blob, MadeImage, digest_of
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -49,3 +50,25 @@ def push_image(ecr: ECRClient, repository: str, image: MadeImage, *tags: str) ->
     for tag in tags:
         ecr.put_image(repositoryName=repository, imageManifest=image.manifest, imageTag=tag)
     return image.digest
+
+
+def make_index(*children: MadeImage, **members: Any) -> str:
+    """Give an index of these images; `members` are added to it."""
+    entries = [Blob(one.manifest.encode(), OCI_MANIFEST).descriptor for one in children]
+    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries, **members}
+    return json.dumps(document)
+
+
+def push_index(ecr: ECRClient, repository: str, *children: MadeImage, tag: str = "all") -> str:
+    """Push the images untagged and an index of them under `tag`; give the index's digest."""
+    for child in children:
+        push_image(ecr, repository, child)
+    index = make_index(*children)
+    ecr.put_image(repositoryName=repository, imageManifest=index, imageTag=tag)
+    return digest_of(index.encode())
+
+
+def ids_of(ecr: ECRClient, repository: str) -> list[tuple[str, str | None]]:
+    """Give (digest, tag) of all that ListImages lists."""
+    listed = ecr.list_images(repositoryName=repository)["imageIds"]
+    return [(one["imageDigest"], one.get("imageTag")) for one in listed]

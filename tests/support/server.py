@@ -104,9 +104,11 @@ def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None)
 
 
 @contextlib.contextmanager
-def running_server(data: Path, *arguments: str) -> Iterator[Server]:
+def running_server(
+    data: Path, *arguments: str, env: dict[str, str] | None = None
+) -> Iterator[Server]:
     """Run a server for a block; whatever is left of it afterwards is killed."""
-    server = start_server(data, *arguments)
+    server = start_server(data, *arguments, env=env)
     try:
         yield server
     finally:

@@ -71,12 +71,12 @@ class Wire:
         """Wait for the next bytes, whatever they are."""
         return self._file.read(size)
 
-    def is_closed(self) -> bool:
-        """Wait until the server sends something or ends the connection; tell whether it ended."""
+    def rest(self) -> bytes:
+        """Wait until the server ends the connection; give what it still sent."""
         try:
-            return not self._file.read(1)
+            return self._file.read()
         except ConnectionError:
-            return True
+            return b""
 
     def end(self) -> None:
         """Send nothing more, as a client does that ends in good order (FIN)."""

@@ -189,6 +189,7 @@ class AwsFront:
                 members = {
                     name: value if name in blobs else msgspec.json.decode(value)
                     for name, value in raw.items()
+                    if bytes(memoryview(value)[:5]) != b"null"
                 }
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise FrontDoorError("SerializationException", str(error)) from None

@@ -99,20 +99,19 @@ def list_images(call: Call[t.ListImagesRequestTypeDef]) -> dict[str, Any]:
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     wanted = given.get("filter", {})
-    if _hides_all(wanted):
-        return {"imageIds": []}
     status = wanted.get("tagStatus", "ANY")
     scope = f"ListImages {ref.arn} {status}"
     token = given.get("nextToken")
-    after = (0, "") if token is None else tuple(call.page_position(scope, token))
     found, position = images.list_images(
         call.core,
         call.caller,
         ref,
         status=status,
-        after=(after[0], after[1]),
+        after=None if token is None else images.Position(**call.page_position(scope, token)),
         limit=given.get("maxResults", DEFAULT_PAGE),
     )
+    if _hides_all(wanted):
+        return {"imageIds": []}
     answer: dict[str, Any] = {"imageIds": [render_image_id(image_id) for image_id in found]}
     if position is not None:
         answer["nextToken"] = call.page_token(scope, position)
@@ -144,7 +143,7 @@ def describe_images(call: Call[t.DescribeImagesRequestTypeDef]) -> dict[str, Any
         call.caller,
         ref,
         status=status,
-        after=0 if token is None else call.page_position(scope, token),
+        after=None if token is None else images.Position(**call.page_position(scope, token)),
         limit=given.get("maxResults", DEFAULT_PAGE),
     )
     if _hides_all(wanted):

@@ -56,13 +56,13 @@ def _decoded(raw: msgspec.Raw, part: Part) -> Iterator[bytes]:
     encoded: memoryview | bytes = memoryview(raw)[1:-1]
     if bytes(memoryview(raw)[:1]) != b'"':
         raise FrontDoorError("SerializationException", "layerPartBlob must be a base64 string")
-    if len(encoded) != (part.size + 2) // 3 * 4:
-        # Another size than the range's, or an encoder that writes `\/` for `/`.
-        encoded = msgspec.json.decode(raw, type=str).encode()
     try:
+        if len(encoded) != (part.size + 2) // 3 * 4:
+            # Another size than the range's, or an encoder that writes `\/` for `/`.
+            encoded = msgspec.json.decode(raw, type=str).encode()
         for start in range(0, len(encoded), _PIECE):
             yield pybase64.b64decode(encoded[start : start + _PIECE], validate=True)
-    except ValueError:
+    except (ValueError, msgspec.DecodeError):
         raise FrontDoorError(
             "SerializationException", "layerPartBlob is not valid base64"
         ) from None

@@ -17,11 +17,11 @@ from urllib.parse import parse_qsl, quote
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _HEADER: Final = re.compile(
-    r"AWS4-HMAC-SHA256\s+Credential=([^/,\s]+)/(\d{8})/([^/,\s]+)/([^/,\s]+)/aws4_request\s*,"
+    r"AWS4-HMAC-SHA256\s+Credential=([^/,\s]+)/([0-9]{8})/([^/,\s]+)/([^/,\s]+)/aws4_request\s*,"
     r"\s*SignedHeaders=([^,\s]+)\s*,\s*Signature=([0-9a-f]{64})\s*"
 )
 _LIFETIME: Final = re.compile(r"[0-9]{1,9}")
-_CREDENTIAL: Final = re.compile(r"([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request")
+_CREDENTIAL: Final = re.compile(r"([^/]+)/([0-9]{8})/([^/]+)/([^/]+)/aws4_request")
 
 
 class MalformedSignatureError(Exception):

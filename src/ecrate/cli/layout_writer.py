@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import json
 import platform
+import secrets
 import shutil
 import tarfile
-import tempfile
 from pathlib import Path
 from typing import Any, Final, Self
 
@@ -45,15 +45,9 @@ class LayoutWriter:
             )
         self._root = destination
         if not self._is_added:
-            try:
-                destination.parent.mkdir(parents=True, exist_ok=True)
-                made = tempfile.mkdtemp(
-                    prefix=f".{destination.name}.", suffix=".partial", dir=destination.parent
-                )
-            except OSError as error:
-                raise CommandError(f"Cannot write {destination}: {error.strerror}") from None
-            self._root = Path(made)
-            self._root.chmod(0o755)
+            # Made when first written to, inside of the `with`, so that no signal can leave it.
+            name = f".{destination.name}.{secrets.token_hex(4)}.partial"
+            self._root = destination.with_name(name)
 
     def __enter__(self) -> Self:
         return self

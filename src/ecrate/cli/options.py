@@ -83,6 +83,15 @@ COMMON_OPTIONS: Final = (
 )
 
 
+_ABOUT_ANSWERS: Final = ("no-paginate", "output", "query", "color")
+_METAVARS: Final = {
+    "endpoint-url": "URL",
+    "ca-bundle": "FILE",
+    "cli-read-timeout": "SECONDS",
+    "cli-connect-timeout": "SECONDS",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class CommonValues:
     """What was given of `COMMON_OPTIONS`; None where the environment or the profile decides."""
@@ -128,6 +137,18 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Let `parser` understand the common options."""
     for option in COMMON_OPTIONS:
         parser.add_argument(f"--{option.name}", help=option.help, **option.settings)
+
+
+def add_connection_options(parser: argparse.ArgumentParser) -> None:
+    """Let `parser` understand those about the connection, and no others: they would do nothing."""
+    for option in COMMON_OPTIONS:
+        if option.name in _ABOUT_ANSWERS:
+            continue
+        settings = dict(option.settings)
+        if "action" not in settings:
+            settings["metavar"] = _METAVARS.get(option.name, "NAME")
+        parser.add_argument(f"--{option.name}", help=option.help, **settings)
+    parser.set_defaults(paginate=True, output=None, query=None, color="auto")
 
 
 def common_values(given: argparse.Namespace) -> CommonValues:

@@ -11,7 +11,7 @@ from ecrate.cli.download import LayerDownload
 from ecrate.cli.failures import SERVICE_ERROR, CommandError
 from ecrate.cli.layout import MEDIA_TYPES, digest_of, is_digest, platform_of
 from ecrate.cli.layout_writer import LayoutWriter
-from ecrate.cli.options import CommonValues, Parser, add_common_options, common_values
+from ecrate.cli.options import CommonValues, Parser, add_connection_options, common_values
 from ecrate.cli.profile import Profile
 from ecrate.cli.progress import Progress, open_progress
 from ecrate.cli.reference import Reference, endpoint_of, parse_reference
@@ -31,7 +31,7 @@ def _parser() -> Parser:
     parser.add_argument("name", metavar="NAME", help="[HOST/]REPOSITORY[:TAG|@DIGEST]")
     parser.add_argument("destination", metavar="DIRECTORY-OR-TAR", type=Path)
     add_transfer_options(parser)
-    add_common_options(parser)
+    add_connection_options(parser)
     return parser
 
 

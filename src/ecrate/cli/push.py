@@ -19,7 +19,7 @@ from ecrate.cli.docker_archive import (
 )
 from ecrate.cli.failures import BAD_COMMAND, SERVICE_ERROR, CommandError, ServiceError
 from ecrate.cli.layout import Choice, Manifest, digest_of, is_layout, read_layout
-from ecrate.cli.options import Parser, add_common_options, common_values
+from ecrate.cli.options import Parser, add_connection_options, common_values
 from ecrate.cli.profile import Profile
 from ecrate.cli.progress import Progress, open_progress
 from ecrate.cli.reference import Reference, endpoint_of, parse_reference
@@ -53,7 +53,7 @@ def _parser() -> Parser:
         help="push layers of `docker save` as plain tar files",
     )
     add_transfer_options(parser)
-    add_common_options(parser)
+    add_connection_options(parser)
     return parser
 
 

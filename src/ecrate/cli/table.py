@@ -73,10 +73,11 @@ def render_table(title: str, value: Any, *, color: str) -> str:
         width = max(section.width() for section in sections)
     is_colored = color == "on" or (color == "auto" and sys.stdout.isatty())
     drawing = _Drawing(is_colored=is_colored)
-    lines = ["-" * width]
+    lines = [f"{'-' * width}\n{drawing.reset}"]
     for section in sections:
         lines += drawing.section(section, width)
-    return "".join(f"{line}\n" for line in lines)
+    # `aws` resets colours a last time when it ends, on a terminal only.
+    return "".join(lines) + (drawing.reset if sys.stdout.isatty() else "")
 
 
 def text_width(text: str) -> int:
@@ -155,13 +156,15 @@ class _Drawing:
     def __init__(self, *, is_colored: bool) -> None:
         self._cell_color = _BLUE if is_colored else _PLAIN
         self._bar_color = _YELLOW if is_colored else _PLAIN
+        # As `aws` writes it, which resets colours after each piece.
+        self.reset = _YELLOW[1] if is_colored else ""
 
     def section(self, section: Section, width: int) -> Iterator[str]:
-        """Draw between the bars that show the section's depth."""
+        """Draw lines between the bars that show the section's depth."""
         start, end = self._bar_color
-        bars = f"{start}|{end}" * section.depth
+        bars = f"{start}|{end}" * section.depth + self.reset
         for line in self._lines(section, width - 2 * section.depth):
-            yield f"{bars}{line}{bars}"
+            yield f"{bars}{line}{self.reset}{bars}\n{self.reset}"
 
     def _lines(self, section: Section, width: int) -> Iterator[str]:
         if section.title:

@@ -37,8 +37,8 @@ def run_parallel(
     the error is raised when all have ended.
     """
     with ThreadPoolExecutor(max_workers=jobs) as pool:
-        futures = [pool.submit(task) for task in tasks]
         try:
+            futures = [pool.submit(task) for task in tasks]
             for future in as_completed(futures):
                 future.result()
         except BaseException:

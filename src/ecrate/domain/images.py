@@ -15,6 +15,9 @@ from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.names import Digest
 
 MAX_MANIFEST_SIZE: Final = 4_194_304
+# AWS: the service model's limit of artifactType; RFC 6838 leaves no room for longer ones.
+_MAX_MEDIA_TYPE: Final = 255
+_MAX_SIZE: Final = 2**63 - 1
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
@@ -112,9 +115,11 @@ def parse_manifest(
         config = _descriptor(document.get("config"), "config")
         config_type = config.media_type
         layers = (config, *_descriptors(document, "layers"))
+    if sum(layer.size for layer in layers) > _MAX_SIZE:
+        _refuse("The sizes of 'layers' must be counts of bytes")
     artifact_type = document.get("artifactType")
-    if artifact_type is not None and not isinstance(artifact_type, str):
-        _refuse("'artifactType' must be a string")
+    if artifact_type is not None and not _is_media_type(artifact_type):
+        _refuse(f"'artifactType' must be a string of at most {_MAX_MEDIA_TYPE} characters")
     subject = document.get("subject")
     annotations = document.get("annotations") or {}
     if not isinstance(annotations, dict) or not all(
@@ -188,6 +193,10 @@ def _inferred(document: dict[str, Any]) -> str | None:
     return None
 
 
+def _is_media_type(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_MEDIA_TYPE
+
+
 def _descriptors(document: dict[str, Any], member: str) -> tuple[Descriptor, ...]:
     entries = document.get(member)
     if not isinstance(entries, list):
@@ -201,7 +210,9 @@ def _descriptor(entry: object, where: str) -> Descriptor:
     digest, size, media_type = entry.get("digest"), entry.get("size"), entry.get("mediaType")
     if not isinstance(digest, str) or not isinstance(media_type, str):
         raise InvalidParameter("ImageManifest", f"'{where}' needs mediaType and digest")
-    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size < 2**63:
+    if not _is_media_type(media_type):
+        raise InvalidParameter("ImageManifest", f"'{where}.mediaType' is too long")
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
         raise InvalidParameter("ImageManifest", f"'{where}.size' must be a count of bytes")
     try:
         parsed = Digest.parse(digest)

@@ -49,7 +49,7 @@ class RepositoryRef:
     @classmethod
     def parse(cls, registry: RegistryRef, name: str) -> RepositoryRef:
         """Raise `InvalidParameter` unless `name` fits ECR's grammar and 2 to 256 characters."""
-        if len(name) not in _NAME_LENGTHS or _REPOSITORY_NAME.fullmatch(name) is None:
+        if not is_repository_name(name):
             # AWS: text as recorded by other implementations' tests; the outer quote stays open.
             raise InvalidParameter(
                 "repositoryName",
@@ -89,6 +89,11 @@ class Digest:
     @override
     def __str__(self) -> str:
         return self.text
+
+
+def is_repository_name(text: str) -> bool:
+    """Tell whether `text` fits ECR's grammar of repository names and has 2 to 256 characters."""
+    return len(text) in _NAME_LENGTHS and _REPOSITORY_NAME.fullmatch(text) is not None
 
 
 def is_tag(text: str) -> bool:

@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 import msgspec
 from aiohttp.web import BaseRequest, Response
 
-from ecrate.domain.errors import InvalidToken
-from ecrate.domain.names import RegistryRef
+from ecrate.domain.errors import ExpiredToken, InvalidToken
+from ecrate.domain.names import RegistryRef, is_repository_name
 from ecrate.domain.principals import Caller, anonymous
+from ecrate.oci.errors import RegistryError, render
 from ecrate.oci.routes import Route
 from ecrate.operations import tokens
 from ecrate.operations.core import Core
@@ -23,7 +24,10 @@ from ecrate.web.hosts import Hosts, registry_of
 
 
 class NotAuthorizedError(Exception):
-    """There are no credentials, or none of a kind known here: the client is challenged."""
+    """There are no credentials, or none that would do: the client is challenged.
+
+    Its text, if it has one, is what the client is told.
+    """
 
 
 def authenticate(core: Core, request: BaseRequest) -> tuple[Caller, RegistryRef]:
@@ -37,7 +41,7 @@ def authenticate(core: Core, request: BaseRequest) -> tuple[Caller, RegistryRef]
         case "basic":
             caller = _basic(core, encoded, named)
         case "bearer":
-            caller = tokens.authenticate_bearer(core, encoded.strip())
+            caller = _bearer(core, encoded)
         case _:
             raise NotAuthorizedError
     # AWS: a token of one region is refused in another.
@@ -50,10 +54,7 @@ def _basic(core: Core, encoded: str, named: RegistryRef | None) -> Caller:
     """User `AWS` brings an authorization token, no user at all is the nameless one; any other
     user name is an access key id.
     """
-    try:
-        user, _, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
-    except ValueError:  # not ASCII, not base64 or not UTF-8
-        raise NotAuthorizedError from None
+    user, password = decode_basic(encoded)
     if not user and not password:
         return _nameless(core, named)
     if user == "AWS":
@@ -62,6 +63,23 @@ def _basic(core: Core, encoded: str, named: RegistryRef | None) -> Caller:
     if named is None:
         return caller
     return replace(caller, registry=RegistryRef(caller.registry.id, named.region))
+
+
+def decode_basic(encoded: str) -> tuple[str, str]:
+    """Give user and password; raises `NotAuthorizedError`."""
+    try:
+        user, _, password = b64decode(encoded.strip(), validate=True).decode().partition(":")
+    except ValueError:  # not ASCII, not base64 or not UTF-8
+        raise NotAuthorizedError from None
+    return user, password
+
+
+def _bearer(core: Core, encoded: str) -> Caller:
+    try:
+        return tokens.authenticate_bearer(core, encoded.strip())
+    except (InvalidToken, ExpiredToken) as error:
+        # Whoever is challenged fetches another, as clients do that do not watch the clock.
+        raise NotAuthorizedError(str(error)) from None
 
 
 def _nameless(core: Core, named: RegistryRef | None) -> Caller:
@@ -90,14 +108,21 @@ def get_token(core: Core, request: BaseRequest) -> Response:
     return Response(body=msgspec.json.encode(document), content_type="application/json")
 
 
-def challenge(core: Core, request: BaseRequest, hosts: Hosts, route: Route | None) -> Response:
-    """Give the answer to a request without credentials that would do."""
+def challenge(
+    core: Core, request: BaseRequest, hosts: Hosts, route: Route | None, reason: str = ""
+) -> Response:
+    """Give the answer to a request without credentials that would do; `reason` tells why."""
     base = hosts.base(request.headers.get("Host", ""))
     if core.anonymous_pull:
         scheme = f'Bearer realm="{base}/v2/token",service="ecr.amazonaws.com"'
-        if route is not None and route.name:
+        if route is not None and is_repository_name(route.name):
             actions = "pull" if request.method in {"GET", "HEAD"} else "pull,push"
             scheme += f',scope="repository:{route.name}:{actions}"'
     else:
         scheme = f'Basic realm="{base}/",service="ecr.amazonaws.com"'
-    return Response(status=401, text="Not Authorized\n", headers={"WWW-Authenticate": scheme})
+    if reason:
+        response = render(RegistryError(401, "UNAUTHORIZED", reason))
+    else:
+        response = Response(status=401, text="Not Authorized\n")
+    response.headers["WWW-Authenticate"] = scheme
+    return response

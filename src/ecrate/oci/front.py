@@ -62,8 +62,10 @@ class OciFront:
             path, _, query = request.raw_path.partition("?")
             route = parse_path(path)
             response = await self._answer(request, route, query)
-        except (NotAuthorizedError, UnknownAccessKey):
+        except UnknownAccessKey:
             response = challenge(self._core, request, self._hosts, route)
+        except NotAuthorizedError as error:
+            response = challenge(self._core, request, self._hosts, route, str(error))
         except (RegistryError, EcrateError) as error:
             response = _refuse(error, request_id)
         except ConnectionError:
@@ -104,10 +106,10 @@ class OciFront:
                     threads=self._threads,
                 )
             )
-        except AccessDenied:
+        except AccessDenied as error:
             if caller.is_anonymous:
                 # Whoever has a name may say so now.
-                raise NotAuthorizedError from None
+                raise NotAuthorizedError(f"{error}; log in to do more than pull") from None
             raise
 
 

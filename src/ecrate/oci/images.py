@@ -83,9 +83,9 @@ def _tags(request: RegistryRequest, image_id: ImageId) -> list[str]:
 
 
 async def delete_manifest(request: RegistryRequest) -> StreamResponse:
-    """Delete an image by digest, or only the tag by tag."""
+    """Delete an image by digest, or only the tag by tag; under parity as BatchDeleteImage does."""
     image_id = _image_id(request.reference)
-    if image_id.tag is not None:
+    if image_id.tag is not None and not request.core.parity:
         await request.run(images.delete_tag, image_id.tag)
     else:
         (answer,) = await request.run(images.batch_delete_image, [image_id])

@@ -24,7 +24,7 @@ from ecrate.operations import layers
 from ecrate.web.body import stream_body
 from ecrate.web.files import matches, send_file
 
-_RANGE: Final = re.compile(r"(?:bytes[ =])?(\d{1,18})-(\d{1,18})(?:/.*)?")
+_RANGE: Final = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?")
 
 
 async def head_blob(request: RegistryRequest) -> StreamResponse:
@@ -158,10 +158,7 @@ def _expected_size(request: RegistryRequest, writer: layers.LayerWriter) -> int 
     header = request.http.headers.get("Content-Range")
     if header is None:
         return None
-    match = _RANGE.fullmatch(header.strip())
-    if match is None:
-        raise RegistryError(400, "BLOB_UPLOAD_INVALID", "Content-Range must be '<first>-<last>'")
-    first, last = int(match[1]), int(match[2])
+    first, last = parse_content_range(header)
     if first != writer.size:
         raise InvalidLayerPart(
             detail=f"First byte of the layer part is {first} instead of {writer.size}",
@@ -176,6 +173,14 @@ def _expected_size(request: RegistryRequest, writer: layers.LayerWriter) -> int 
             400, "SIZE_INVALID", f"Content-Range is {last - first + 1} bytes, the body {length}"
         )
     return last + 1
+
+
+def parse_content_range(header: str) -> tuple[int, int]:
+    """Give the first and the last byte; raises `RegistryError`."""
+    match = _RANGE.fullmatch(header.strip())
+    if match is None:
+        raise RegistryError(400, "BLOB_UPLOAD_INVALID", "Content-Range must be '<first>-<last>'")
+    return int(match[1]), int(match[2])
 
 
 async def _complete(request: RegistryRequest, upload_id: str, digest: str) -> StreamResponse:

@@ -87,7 +87,7 @@ def page_size(query: Query, *, parity: bool) -> int:
         return 100
     if not given.isascii() or not given.isdigit():
         raise RegistryError(400, "UNSUPPORTED", "'n' must be a count of results")
-    count = int(given[:10])
+    count = int(given.lstrip("0")[:10] or "0")
     if count > _MAX_PAGE and parity:
         # AWS: as users of ECR's registry endpoint have published it.
         constraint = f"Member must have value less than or equal to {_MAX_PAGE}"

@@ -13,6 +13,7 @@ from ecrate.domain.errors import (
     ImageReferencedByManifestList,
     ImageTagAlreadyExists,
     ImageTagDoesNotMatchDigest,
+    InvalidParameter,
     LayersNotFound,
     LimitExceeded,
     ReferencedImagesNotFound,
@@ -31,6 +32,16 @@ from ecrate.store.repositories import add_to_image_count
 _RECORD_PULLS_EVERY: Final = 3600.0
 _REFERRERS_PAGE: Final = 100
 _REFERRERS_STEP: Final = 10
+_DESCRIPTOR_SIZE: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a list goes on; another repository of the same name is not gone on with."""
+
+    repository_id: int
+    image_id: int
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +181,23 @@ def describe_images(
 
 
 def list_image_details(
-    core: Core, caller: Caller, ref: RepositoryRef, *, status: str, after: int, limit: int
-) -> tuple[list[ImageDetail], int | None]:
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    *,
+    status: str,
+    after: Position | None,
+    limit: int,
+) -> tuple[list[ImageDetail], Position | None]:
     """Give a page of images in the order they came, and where the next one goes on."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "DescribeImages")
-        images = store.list_images(tx, repository.id, status, after, limit + 1)
+        start = _start(repository, after).image_id
+        images = store.list_images(tx, repository.id, status, start, limit + 1)
         page = [_detail(tx, image) for image in images[:limit]]
-    return page, page[-1].image.id if len(images) > limit else None
+    if len(images) <= limit:
+        return page, None
+    return page, Position(repository.id, page[-1].image.id)
 
 
 def list_images(
@@ -186,18 +206,29 @@ def list_images(
     ref: RepositoryRef,
     *,
     status: str,
-    after: tuple[int, str],
+    after: Position | None,
     limit: int,
-) -> tuple[list[ImageId], tuple[int, str] | None]:
+) -> tuple[list[ImageId], Position | None]:
     """Give a page of image ids, one a tag, and where the next one goes on."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "ListImages")
-        rows = store.list_image_ids(tx, repository.id, status, after, limit + 1)
+        start = _start(repository, after)
+        rows = store.list_image_ids(
+            tx, repository.id, status, (start.image_id, start.tag), limit + 1
+        )
     page = [ImageId(Digest(digest), tag) for _, digest, tag in rows[:limit]]
     if len(rows) <= limit:
         return page, None
     last_id, _, last_tag = rows[limit - 1]
-    return page, (last_id, last_tag or "")
+    return page, Position(repository.id, last_id, last_tag or "")
+
+
+def _start(repository: Repository, after: Position | None) -> Position:
+    if after is None:
+        return Position(repository.id, 0)
+    if after.repository_id != repository.id:
+        raise InvalidParameter("nextToken", "Invalid token")  # [A]
+    return after
 
 
 def list_tags(
@@ -221,14 +252,15 @@ def list_image_referrers(
 ) -> tuple[list[Referrer], int | None]:
     """Give a page of the images that name `subject`, and where the next one goes on.
 
-    A subject that does not exist has none. A page ends early when its annotations are long.
+    A subject that does not exist has none. A page ends early when its annotations are long, so
+    that described as an index it is no larger than a manifest may be.
     """
     page: list[Referrer] = []
-    size = 0
+    room = MAX_MANIFEST_SIZE
     with core.database.read() as tx:
         # AWS: listing referrers takes the permission to get images.
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        while len(page) < _REFERRERS_PAGE and size < MAX_MANIFEST_SIZE:
+        while len(page) < _REFERRERS_PAGE:
             found = store.list_referrers(
                 tx,
                 repository.id,
@@ -237,11 +269,15 @@ def list_image_referrers(
                 after=after,
                 limit=_REFERRERS_STEP,
             )
-            page += found
+            for one in found:
+                # A description repeats no more than the manifest says, and adds its digest.
+                room -= one.size + _DESCRIPTOR_SIZE
+                if room < 0 and page:
+                    return page, page[-1].id
+                page.append(one)
             if len(found) < _REFERRERS_STEP:
                 return page, None
             after = found[-1].id
-            size += sum(len(k) + len(v) for one in found for k, v in one.annotations.items())
     return page, after
 
 

@@ -30,10 +30,13 @@ async def send_file(
     with file:
         if matches(request.headers.get("If-None-Match"), quoted):
             return Response(status=304, headers=common)
-        span = _range(request, size, quoted)
-        if span is None:
-            return Response(status=416, headers={**common, "Content-Range": f"bytes */{size}"})
-        start, stop = span
+        start, stop = 0, size
+        if request.method == "GET":
+            asked, if_range = request.headers.get("Range", ""), request.headers.get("If-Range")
+            span = parse_range(asked, if_range, size, quoted)
+            if span is None:
+                return Response(status=416, headers={**common, "Content-Range": f"bytes */{size}"})
+            start, stop = span
         response = StreamResponse(headers=common)
         response.content_length = stop - start
         if (start, stop) != (0, size):
@@ -55,14 +58,18 @@ def matches(header: str | None, quoted: str) -> bool:
     )
 
 
-def _range(request: BaseRequest, size: int, quoted: str) -> tuple[int, int] | None:
-    """Give the bytes to send, the whole file where no single range was asked for; None for 416."""
-    header = request.headers.get("Range", "")
+def parse_range(
+    header: str, if_range: str | None, size: int, quoted: str
+) -> tuple[int, int] | None:
+    """Give first byte and end of what to send of `size` bytes; None for 416.
+
+    That is all of them unless `header`, a Range, asks for a single range, and `if_range`, if
+    given, is the entity tag `quoted`.
+    """
     unit, _, spec = header.partition("=")
     first, dash, last = spec.strip().partition("-")
     whole = (0, size)
-    if_range = request.headers.get("If-Range", quoted)
-    if request.method != "GET" or unit.strip() != "bytes" or not dash or if_range != quoted:
+    if unit.strip() != "bytes" or not dash or if_range not in {None, quoted}:
         return whole
     if (
         _POSITION.fullmatch(first) is None

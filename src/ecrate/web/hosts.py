@@ -8,7 +8,7 @@ from typing import Final
 
 from ecrate.domain.names import RegistryRef
 
-_REGISTRY_HOST: Final = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]{2,25})\.(.+)")
+_REGISTRY_HOST: Final = re.compile(r"([0-9]{12})\.dkr\.ecr\.([a-z0-9-]{2,25})\.(.+)")
 
 
 def registry_of(host: str) -> RegistryRef | None:

@@ -1,0 +1,33 @@
+"""kill -9 at any moment: what was acknowledged is there, and nothing else is half there.
+
+`ECRATE_CRASH_KILLS` sets how often the server is killed, `ECRATE_CRASH_SEED` repeats a run's
+sizes and moments, as far as the machine lets it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.drill import run_drill
+
+KILLS = int(os.environ.get("ECRATE_CRASH_KILLS", "30"))
+SEED = int(os.environ.get("ECRATE_CRASH_SEED") or random.SystemRandom().randrange(10**6))
+
+
+@pytest.mark.timeout(900)
+def test_kill_loses_nothing_acknowledged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = run_drill(tmp_path / "data", kills=KILLS, seed=SEED)
+
+    with capsys.disabled():
+        sys.stdout.write(f"\n{outcome}\n")
+    assert outcome.problems == [], str(outcome)
+    assert outcome.kills >= KILLS
+    assert outcome.images > KILLS
+    assert outcome.counts["uploads resumed"] > 0
