@@ -24,6 +24,12 @@ def make_name() -> Callable[[], str]:
 
 
 @pytest.fixture
+def make_region() -> Callable[[], str]:
+    """Give regions, and with them registries, that no other test uses."""
+    return lambda: f"test-region-{next(_NUMBERS)}"
+
+
+@pytest.fixture
 def upload(http: httpx.Client, repository: str) -> str:
     """The location of a new upload in a new repository."""
     return start_upload(http, repository)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import httpx
 import pytest
@@ -252,18 +253,14 @@ def test_mount_from_another_account_looks_as_if_nothing_were_there(
         assert look_of(answer) == look_of(missing) == look_of(start(http, "mounts/target", name))
 
 
-def test_mount_into_another_account_looks_as_if_nothing_were_there(
-    owner: Server, stranger: Server
-) -> None:
-    host = host_of(OWNER, stranger)
+@pytest.mark.usefixtures("owner")
+def test_mount_into_another_account_looks_as_if_nothing_were_there(stranger: Server) -> None:
+    host, names = host_of(OWNER, stranger), ("mounts/owned", "mounts/none")
     with stranger.http() as http:
-        answers = [
-            mount(http, name, DIGEST, "mounts/owned", host)
-            for name in ("mounts/owned", "no/such1234")
-        ]
+        answers = [mount(http, name, DIGEST, "mounts/owned", host) for name in names]
 
     codes = [error_of(answer)[:2] for answer in answers]
-    texts = [error_of(answer)[2].replace("no/such1234", "mounts/owned") for answer in answers]
+    texts = [error_of(answer)[2].replace(names[1], names[0]) for answer in answers]
     assert codes == [(404, "NAME_UNKNOWN")] * 2
     assert texts[0] == texts[1]
 
@@ -287,75 +284,66 @@ def public_server() -> Iterator[Server]:
         running_server(Path(folder) / "data", env={"ECRATE_ANONYMOUS_PULL": "true"}) as running,
         running.http() as http,
     ):
-        for name in ("mounts/source", "mounts/target"):
-            running.ecr().create_repository(repositoryName=name)
+        running.ecr().create_repository(repositoryName="mounts/source")
+        running.ecr().create_repository(repositoryName="mounts/target")
         push_blob(http, "mounts/source", CONTENT)
         yield running
 
 
+@pytest.fixture
+def nameless(public_server: Server) -> Iterator[httpx.Client]:
+    """A client that may pull and has no name."""
+    with httpx.Client(base_url=public_server.endpoint) as http:
+        token = http.get("/v2/token").json()["token"]
+        http.headers["Authorization"] = f"Bearer {token}"
+        yield http
+
+
 @pytest.mark.parametrize("origin", ["mounts/source", "no/such", None])
 @pytest.mark.parametrize("target", ["mounts/target", "no/such/target"])
-def test_mount_takes_a_name(public_server: Server, target: str, origin: str | None) -> None:
-    with httpx.Client(base_url=public_server.endpoint) as nameless, public_server.http() as http:
-        pulled = nameless.get(f"/v2/mounts/source/blobs/{DIGEST}")
-        answer = mount(nameless, target, DIGEST, origin)
+def test_mount_takes_a_name(
+    public_server: Server, nameless: httpx.Client, target: str, origin: str | None
+) -> None:
+    answer = mount(nameless, target, DIGEST, origin)
 
-        assert pulled.content == CONTENT
-        assert answer.status_code == 401
-        assert answer.text == "Not Authorized\n"
-        assert answer.headers["WWW-Authenticate"] == (
-            f'Bearer realm="{public_server.endpoint}/v2/token",service="ecr.amazonaws.com",'
-            f'scope="repository:{target}:pull,push"'
-        )
-        assert not has(http, "mounts/target", DIGEST)
+    assert pull_blob(nameless, "mounts/source", DIGEST) == CONTENT
+    assert not has(nameless, "mounts/target", DIGEST)
+    assert error_of(answer)[:2] == (401, "UNAUTHORIZED")
+    assert f":000000000000:repository/{target} " in error_of(answer)[2]
+    assert answer.headers["WWW-Authenticate"] == (
+        f'Bearer realm="{public_server.endpoint}/v2/token",service="ecr.amazonaws.com",'
+        f'scope="repository:{target}:pull,push"'
+    )
 
 
 KEY = "arn:aws:kms:us-east-1:000000000000:key/11111111-1111-1111-1111-111111111111"
 OTHER_KEY = "arn:aws:kms:us-east-1:000000000000:key/22222222-2222-2222-2222-222222222222"
+PLAIN: EncryptionConfigurationTypeDef = {"encryptionType": "AES256"}
+
+
+def with_key(key: str, kind: Literal["KMS", "KMS_DSSE"] = "KMS") -> EncryptionConfigurationTypeDef:
+    return {"encryptionType": kind, "kmsKey": key}
 
 
 @pytest.mark.parametrize(
     ("origin", "target", "status"),
     [
-        pytest.param({"encryptionType": "AES256"}, {"encryptionType": "AES256"}, 201, id="plain"),
-        pytest.param(
-            {"encryptionType": "KMS", "kmsKey": KEY},
-            {"encryptionType": "KMS", "kmsKey": KEY},
-            201,
-            id="same-key",
-        ),
-        pytest.param(
-            {"encryptionType": "KMS", "kmsKey": KEY},
-            {"encryptionType": "AES256"},
-            202,
-            id="from-kms",
-        ),
-        pytest.param(
-            {"encryptionType": "AES256"}, {"encryptionType": "KMS", "kmsKey": KEY}, 202, id="to-kms"
-        ),
-        pytest.param(
-            {"encryptionType": "KMS", "kmsKey": KEY},
-            {"encryptionType": "KMS", "kmsKey": OTHER_KEY},
-            202,
-            id="other-key",
-        ),
-        pytest.param(
-            {"encryptionType": "KMS", "kmsKey": KEY},
-            {"encryptionType": "KMS_DSSE", "kmsKey": KEY},
-            202,
-            id="other-type",
-        ),
+        pytest.param(PLAIN, PLAIN, 201, id="plain"),
+        pytest.param(with_key(KEY), with_key(KEY), 201, id="same-key"),
+        pytest.param(with_key(KEY), PLAIN, 202, id="from-kms"),
+        pytest.param(PLAIN, with_key(KEY), 202, id="to-kms"),
+        pytest.param(with_key(KEY), with_key(OTHER_KEY), 202, id="other-key"),
+        pytest.param(with_key(KEY), with_key(KEY, "KMS_DSSE"), 202, id="other-type"),
     ],
 )
 def test_mount_needs_the_same_encryption(
     server: Server,
     http: httpx.Client,
-    make_name: Callable[[], str],
     origin: EncryptionConfigurationTypeDef,
     target: EncryptionConfigurationTypeDef,
     status: int,
 ) -> None:
-    ecr, names = server.ecr(), (make_name(), make_name())
+    ecr, names = server.ecr(), [f"mounts/encrypted-{uuid.uuid4()}" for _ in range(2)]
     ecr.create_repository(repositoryName=names[0], encryptionConfiguration=origin)
     ecr.create_repository(repositoryName=names[1], encryptionConfiguration=target)
     content = some_bytes(1000, names[0])

@@ -65,7 +65,7 @@ def run_drill(data: Path, *, kills: int, seed: int) -> Outcome:
     try:
         for pusher in pushers:
             pusher.start()
-        while killed < kills:
+        while killed < kills and all(pusher.is_alive() for pusher in pushers):
             time.sleep(chance.uniform(_SHORTEST, _LONGEST))
             server.kill()
             killed += 1

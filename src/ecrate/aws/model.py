@@ -12,7 +12,6 @@ import importlib.util
 import json
 import re
 from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
@@ -113,7 +112,7 @@ def service_model() -> ServiceModel:
 
 
 def _apply_patches(raw: dict[str, Any]) -> None:
-    patches = json.loads((resources.files("ecrate.aws") / "model_patches.json").read_text())
+    patches = json.loads(Path(__file__).with_name("model_patches.json").read_bytes())
     for patch in patches:
         raw["shapes"][patch["shape"]].update(patch["change"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class ManifestCache:
         self._room = size
         self._largest = size // 64
         self._documents: OrderedDict[int, bytes] = OrderedDict()
+        self._lock = threading.Lock()
 
     def get(self, image_id: int) -> bytes | None:
         document = self._documents.get(image_id)
@@ -49,12 +51,16 @@ class ManifestCache:
         return document
 
     def put(self, image_id: int, document: bytes) -> None:
-        if len(document) > self._largest or image_id in self._documents:
+        if len(document) > self._largest:
             return
-        self._documents[image_id] = document
-        self._room -= len(document)
-        while self._room < 0:
-            self._room += len(self._documents.popitem(last=False)[1])
+        # Two threads at once would count a document twice, and room lost so is lost for ever.
+        with self._lock:
+            if image_id in self._documents:
+                return
+            self._documents[image_id] = document
+            self._room -= len(document)
+            while self._room < 0:
+                self._room += len(self._documents.popitem(last=False)[1])
 
 
 @dataclass(frozen=True, slots=True)

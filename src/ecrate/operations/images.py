@@ -147,11 +147,16 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
 
 
 def read_manifest(core: Core, image: Image) -> bytes:
-    """Give the image's manifest byte for byte as it was pushed."""
+    """Give the image's manifest byte for byte as it was pushed.
+
+    Raises `ImageNotFound` when the image was deleted since it was found.
+    """
     content = core.manifests.get(image.id)
     if content is None:
         with core.database.read() as tx:
             content = store.read_manifest(tx, image.id)
+        if content is None:
+            raise ImageNotFound(image.digest.text, "null", "", "")
         core.manifests.put(image.id, content)
     return content
 

@@ -282,6 +282,10 @@ def _complete(
             raise EmptyUpload(upload.id)
         if upload.has_short_part:
             raise LayerPartTooSmall
+        if file is not None:
+            # A writer that was refused or cut off may have left bytes that do not count.
+            with _upload_errors(upload, ref):
+                file.start(upload.size)
         digest = _verified_digest(core, upload, digests)
         core.blobs.commit(upload.id)
         return _store_layer(core, ref, upload, digest)
@@ -333,6 +337,12 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
     # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
     is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
     with core.database.write() as tx:
+        current = store.find_upload(tx, upload.id, upload.repository_id, upload.principal)
+        if current is None:
+            raise UploadNotFound(upload.id, ref.name, ref.registry.id)
+        if current.completed_digest is not None:
+            # A retry overtook the request it repeats; both get the one answer.
+            return current
         found = store.find_blob(tx, digest.text)
         if found is None:
             blob_id = store.insert_blob(tx, digest, upload.id, upload.size, now)
@@ -343,8 +353,7 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
         else:
             blob_id, unused = found[0], upload.id
         existed = store.link_layer(tx, upload.repository_id, blob_id, now)
-        if not store.complete_upload(tx, upload, digest, now, existed=existed):
-            raise UploadNotFound(upload.id, ref.name, ref.registry.id)
+        store.complete_upload(tx, upload.id, digest, now, existed=existed)
         if unused is not None:
             # Nothing ever referred to these bytes, so they need no quarantine.
             store.insert_garbage(tx, [(unused, None, upload.size)], 0.0)

@@ -48,9 +48,10 @@ def find_tagged_image(tx: Transaction, repository_id: int, tag: str) -> Image | 
     return None if row is None else _image(row)
 
 
-def read_manifest(tx: Transaction, image_id: int) -> bytes:
+def read_manifest(tx: Transaction, image_id: int) -> bytes | None:
+    """Give the document, None when the image is gone."""
     row = tx.one("SELECT content FROM manifests WHERE image_id = ?", image_id)
-    return b"" if row is None else bytes(row[0])
+    return None if row is None else bytes(row[0])
 
 
 def insert_image(

@@ -185,20 +185,15 @@ def touch_upload(tx: Transaction, upload_id: str, now: float) -> None:
 
 
 def complete_upload(
-    tx: Transaction, upload: Upload, digest: Digest, now: float, *, existed: bool
-) -> bool:
-    """Keep the answer of a completed upload; tell whether the upload was still open."""
-    return bool(
-        tx.run(
-            "UPDATE uploads SET completed_digest = ?, existed = ?, touched_at = ? "
-            "WHERE id = ? AND size = ? AND parts = ? AND completed_digest IS NULL",
-            digest.text,
-            int(existed),
-            now,
-            upload.id,
-            upload.size,
-            upload.parts,
-        )
+    tx: Transaction, upload_id: str, digest: Digest, now: float, *, existed: bool
+) -> None:
+    """Keep the answer of a completed upload."""
+    tx.run(
+        "UPDATE uploads SET completed_digest = ?, existed = ?, touched_at = ? WHERE id = ?",
+        digest.text,
+        int(existed),
+        now,
+        upload_id,
     )
 
 

@@ -86,8 +86,12 @@ async def serve(
 async def _finish(server: web.Server, doors: Doors, deadline: float) -> None:
     # aiohttp's own shutdown drops what a request's body still has to bring.
     loop = asyncio.get_running_loop()
-    while server.connections and loop.time() < deadline:
-        idle = [one for one in server.connections if one not in doors.busy]
+    while loop.time() < deadline:
+        # A connection whose client is gone may be listed for a while; it has nothing to finish.
+        open_ones = [one for one in server.connections if one.connected or one in doors.busy]
+        if not open_ones:
+            break
+        idle = [one for one in open_ones if one not in doors.busy]
         for connection in idle:
             connection.close()
         # `close` wakes a connection that waits for a request, but leaves its socket open.

@@ -1,0 +1,175 @@
+"""A core of the real drivers on a folder, a clock that stands still, and ways to come between.
+
+`Interrupted*` are the real drivers with a place at which a test may do something else: what
+two requests do to each other is then the same each time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import override
+
+from ecrate.blobs.filesystem import FilesystemBlobs, FileUpload
+from ecrate.domain.images import parse_manifest
+from ecrate.domain.layers import Part
+from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
+from ecrate.domain.principals import Caller
+from ecrate.domain.repositories import RepositorySettings
+from ecrate.operations import images, layers, repositories
+from ecrate.operations.core import Core
+from ecrate.operations.seals import Seals
+from ecrate.store.database import Transaction
+from ecrate.store.sqlite import SqliteDatabase, migrate
+from tests.support.images import MadeImage, digest_of
+
+REGISTRY = RegistryRef("123456789012", "us-east-1")
+CALLER = Caller("arn:aws:iam::123456789012:root", "AKIDEXAMPLE", REGISTRY)
+START = 1_700_000_000.0
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+Deed = Callable[[], object]
+
+
+def nothing() -> None:
+    """Do nothing in between."""
+
+
+@dataclass
+class Clock:
+    """Time as a test wants it, in seconds since the epoch."""
+
+    now: float = START
+
+    def __call__(self) -> float:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += seconds
+
+
+class InterruptedDatabase(SqliteDatabase):
+    """Does `before_write` once, right before the next write transaction begins."""
+
+    before_write: Deed = staticmethod(nothing)
+
+    @override
+    def write(self) -> Any:
+        deed, self.before_write = self.before_write, nothing
+        deed()
+        return super().write()
+
+
+class InterruptedBlobs(FilesystemBlobs):
+    """Does `before_open` once, right before an upload's file is opened for writing, and
+    `after_commit` once, right behind a commit. Another writer is waited for `patience` seconds.
+    """
+
+    before_open: Deed = staticmethod(nothing)
+    after_commit: Deed = staticmethod(nothing)
+    patience = 0.0
+
+    @override
+    def commit(self, key: str) -> None:
+        super().commit(key)
+        deed, self.after_commit = self.after_commit, nothing
+        deed()
+
+    @override
+    def open_upload(self, key: str, *, is_new: bool, wait: float) -> FileUpload:
+        deed, self.before_open = self.before_open, nothing
+        deed()
+        return super().open_upload(key, is_new=is_new, wait=self.patience)
+
+
+@dataclass
+class Bench:
+    """A core, its folder, its clock, and a caller who works with it."""
+
+    folder: Path
+    clock: Clock = field(default_factory=Clock)
+    caller: Caller = CALLER
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not (self.folder / "ecrate.db").exists():
+            migrate(self.folder / "ecrate.db")
+        self.database = InterruptedDatabase(self.folder / "ecrate.db")
+        self.blobs = InterruptedBlobs(self.folder)
+        self.core = Core(
+            self.database, self.blobs, Seals(bytes(32)), self.clock, REGISTRY, **self.options
+        )
+
+    def close(self) -> None:
+        self.database.close()
+
+    def ref(self, name: str) -> RepositoryRef:
+        return RepositoryRef(self.caller.registry, name)
+
+    def create(self, name: str = "one", **settings: Any) -> RepositoryRef:
+        ref = self.ref(name)
+        repositories.create_repository(
+            self.core, self.caller, ref, replace(RepositorySettings(), **settings)
+        )
+        return ref
+
+    def begin(self, ref: RepositoryRef, *parts: bytes) -> str:
+        """Begin an upload and send these parts of it."""
+        upload_id = layers.initiate_layer_upload(self.core, self.caller, ref)
+        first = 0
+        for part in parts:
+            self.send(ref, upload_id, first, part)
+            first += len(part)
+        return upload_id
+
+    def send(self, ref: RepositoryRef, upload_id: str, first: int, content: bytes) -> int:
+        part = Part(first, first + len(content) - 1)
+        return layers.upload_layer_part(
+            self.core, self.caller, ref, upload_id, part, pieces=[content]
+        )
+
+    def complete(self, ref: RepositoryRef, upload_id: str, *digests: str) -> str:
+        return layers.complete_layer_upload(
+            self.core, self.caller, ref, upload_id, digests or ["none:00"]
+        ).text
+
+    def store(self, ref: RepositoryRef, content: bytes) -> str:
+        """Upload a layer; give its digest."""
+        return self.complete(ref, self.begin(ref, content), digest_of(content))
+
+    def push(self, ref: RepositoryRef, image: MadeImage, *tags: str) -> Digest:
+        """Upload what the image needs and is not there, then put it."""
+        for blob in image.blobs:
+            if not self.has(ref, blob.digest):
+                self.store(ref, blob.content)
+        return self.put(ref, image.manifest, tags)
+
+    def put(self, ref: RepositoryRef, document: str, tags: Iterable[str] = ()) -> Digest:
+        manifest = parse_manifest(document.encode())
+        images.put_image(self.core, self.caller, ref, manifest, list(tags))
+        return manifest.digest
+
+    def has(self, ref: RepositoryRef, digest: str) -> bool:
+        (answer,) = layers.batch_check_layer_availability(self.core, self.caller, ref, [digest])
+        return answer.layer is not None
+
+    def read(self, ref: RepositoryRef, digest: str) -> bytes:
+        """Download a layer."""
+        layer = layers.find_layer(self.core, self.caller, ref, digest)
+        with layers.open_layer(self.core, layer) as file:
+            return file.read()
+
+    def files(self) -> set[str]:
+        """Give the keys of all bytes there are."""
+        return set(self.blobs.list_keys(float("inf")))
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        return self.database.read()
+
+    def writing(self) -> AbstractContextManager[Transaction]:
+        return SqliteDatabase.write(self.database)
