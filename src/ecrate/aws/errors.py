@@ -31,8 +31,10 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.ImageTagDoesNotMatchDigest: "ImageNotFoundException",
     errors.ImageDigestDoesNotMatch: "ImageDigestDoesNotMatchException",
     errors.ImageReferencedByManifestList: "InvalidParameterException",
+    errors.ImageStorageClassUpdateNotSupported: "ImageStorageClassUpdateNotSupportedException",
     errors.LayersNotFound: "LayersNotFoundException",
     errors.LayerNotFound: "LayersNotFoundException",
+    errors.LayerInaccessible: "LayerInaccessibleException",
     errors.LayerAlreadyExists: "LayerAlreadyExistsException",
     errors.ReferencedImagesNotFound: "ReferencedImagesNotFoundException",
     errors.UploadNotFound: "UploadNotFoundException",
@@ -42,6 +44,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.InvalidLayer: "InvalidLayerException",
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
+    errors.StorageFull: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }
