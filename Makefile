@@ -6,11 +6,12 @@ JOBS ?= 2
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PINS_ARGS ?=
+FUZZ_ARGS ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --annotation-style line $(PINS_ARGS) pyproject.toml --group build
 export PYTHON
 
-.PHONY: help serve setup dev test lint fmt type bench pins ci
+.PHONY: help serve setup dev test lint fmt type bench fuzz pins ci
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -49,6 +50,9 @@ type: dev ## Check the types only
 bench: dev ## Measure: make bench BENCH_ARGS="push pull"
 	@tools/system-packages
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+fuzz: dev ## Fuzz the parsers: make fuzz FUZZ_ARGS="--seconds 600 manifest"
+	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.drill import run_drill
+from tests.support.audit import audit_data
+from tests.support.drill import kill_start_at, run_drill
+from tests.support.server import running_server
 
 KILLS = int(os.environ.get("ECRATE_CRASH_KILLS", "30"))
 SEED = int(os.environ.get("ECRATE_CRASH_SEED") or random.SystemRandom().randrange(10**6))
@@ -31,3 +33,18 @@ def test_kill_loses_nothing_acknowledged(
     assert outcome.kills >= KILLS
     assert outcome.images > KILLS
     assert outcome.counts["uploads resumed"] > 0
+
+
+@pytest.mark.parametrize(
+    "file", ["lock", "ecrate.db", "ecrate.db-journal", "secret", "ecrate.db-wal", "credentials"]
+)
+def test_start_after_a_first_one_that_was_killed(tmp_path: Path, file: str) -> None:
+    data = tmp_path / "data"
+    kill_start_at(data, file)
+
+    with running_server(data) as server:
+        server.ecr().create_repository(repositoryName="first")
+        found = server.ecr().describe_repositories()["repositories"]
+
+    assert [one["repositoryName"] for one in found] == ["first"]
+    assert list(audit_data(data)) == []

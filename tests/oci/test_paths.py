@@ -195,6 +195,7 @@ SPECIFIED = {
 ELSEWHERE = {
     "EmptyUpload",
     "ImageAlreadyExists",
+    "ImageStorageClassUpdateNotSupported",
     "ImageTagDoesNotMatchDigest",
     "InvalidImageDigest",
     "InvalidImageTag",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -10,6 +11,8 @@ import pytest
 from tests.support.images import make_image
 from tests.support.registry import error_of, push_image, put_manifest
 from tests.support.server import ACCOUNT, Server
+
+_NUMBERS = itertools.count(1)
 
 # Names that contain, begin or end each other, or differ in case only.
 TAGS = sorted(
@@ -60,17 +63,18 @@ REPOSITORIES = sorted(
 
 @pytest.fixture(scope="module")
 def tagged(server: Server) -> str:
-    """A repository with `TAGS`."""
-    server.ecr().create_repository(repositoryName="tags/all")
+    """The path that lists the tags of a repository with `TAGS`."""
+    name = f"tags/all-{next(_NUMBERS)}"
+    server.ecr().create_repository(repositoryName=name)
     with server.http() as http:
-        push_image(http, "tags/all", make_image(), *TAGS)
-    return "/v2/tags/all/tags/list"
+        push_image(http, name, make_image(), *TAGS)
+    return f"/v2/{name}/tags/list"
 
 
 @pytest.fixture(scope="module")
 def catalog(server: Server) -> Iterator[httpx.Client]:
     """A client of a registry that has `REPOSITORIES` and nothing else."""
-    region = "ap-south-9"
+    region = f"catalog-{next(_NUMBERS)}"
     ecr = server.ecr(region=region)
     for name in REPOSITORIES:
         ecr.create_repository(repositoryName=name)
@@ -100,7 +104,8 @@ def test_list_tags_gives_all_in_order(http: httpx.Client, tagged: str) -> None:
     answer = http.get(tagged)
 
     assert answer.status_code == 200
-    assert answer.json() == {"name": "tags/all", "tags": TAGS}
+    name = tagged.removeprefix("/v2/").removesuffix("/tags/list")
+    assert answer.json() == {"name": name, "tags": TAGS}
     assert answer.headers["Content-Type"] == "application/json"
     assert "Link" not in answer.headers
 
@@ -142,17 +147,18 @@ def test_list_tags_takes_n_and_last(
 ) -> None:
     answer = http.get(f"{tagged}?{query}")
 
-    assert answer.json() == {"name": "tags/all", "tags": expected}
+    assert answer.json()["tags"] == expected
 
 
 @pytest.mark.parametrize(
     "given", ["-1", "abc", "1.5", "", "%20", "+1", "1e3", "%D9%A1", "0x10", "1,2"]
 )
-@pytest.mark.parametrize("path", ["/v2/_catalog", "/v2/tags/all/tags/list"])
-def test_list_refuses_a_bad_count(http: httpx.Client, tagged: str, path: str, given: str) -> None:
-    answer = http.get(f"{path}?n={given}")
+@pytest.mark.parametrize("path", ["/v2/_catalog", "/v2/{}/tags/list"], ids=["catalog", "tags"])
+def test_list_refuses_a_bad_count(
+    http: httpx.Client, repository: str, path: str, given: str
+) -> None:
+    answer = http.get(f"{path.format(repository)}?n={given}")
 
-    assert tagged
     assert error_of(answer) == (400, "UNSUPPORTED", "'n' must be a count of results")
 
 

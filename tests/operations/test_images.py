@@ -30,13 +30,6 @@ from tests.support.images import MadeImage, make_image
 from tests.support.pushing import make_index
 
 
-def listed(bench: Bench, ref: RepositoryRef) -> list[ImageId]:
-    page, _ = images.list_images(
-        bench.core, bench.caller, ref, status="ANY", after=None, limit=1000
-    )
-    return page
-
-
 def delete(bench: Bench, ref: RepositoryRef, **names: Any) -> Any:
     (answer,) = images.batch_delete_image(bench.core, bench.caller, ref, [ImageId(**names)])
     return answer
@@ -55,7 +48,7 @@ def test_put_image_stores_nothing_when_a_tag_is_immutable(bench: Bench) -> None:
     with pytest.raises(ImageTagAlreadyExists):
         bench.push(ref, new, "v0", "v1")
 
-    assert listed(bench, ref) == [ImageId(Digest(old.digest), "v1")]
+    assert bench.images(ref) == [ImageId(Digest(old.digest), "v1")]
 
 
 def test_put_image_of_another_tag_counts_the_image_once(bench: Bench, one: RepositoryRef) -> None:
@@ -92,7 +85,7 @@ def test_put_image_beyond_the_quota_of_images_is_refused(
     with pytest.raises(LimitExceeded, match="maximum allowed number of images which is '2'"):
         bench.put(ref, annotated(image, 2))
 
-    assert len(listed(bench, ref)) == 2
+    assert len(bench.images(ref)) == 2
 
 
 def test_put_image_after_a_delete_is_within_the_quota_again(
@@ -105,7 +98,7 @@ def test_put_image_after_a_delete_is_within_the_quota_again(
 
     bench.put(ref, annotated(image, 1))
 
-    assert len(listed(bench, ref)) == 1
+    assert len(bench.images(ref)) == 1
 
 
 def test_put_image_beyond_the_quota_of_tags_is_refused(
@@ -118,7 +111,7 @@ def test_put_image_beyond_the_quota_of_tags_is_refused(
     with pytest.raises(LimitExceeded, match="maximum allowed number of tags which is '2'"):
         bench.put(ref, image.manifest, ["v3"])
 
-    assert [one.tag for one in listed(bench, ref)] == ["v1", "v2"]
+    assert [one.tag for one in bench.images(ref)] == ["v1", "v2"]
 
 
 def test_put_image_moves_a_tag_of_a_full_image_elsewhere(
@@ -131,7 +124,7 @@ def test_put_image_moves_a_tag_of_a_full_image_elsewhere(
     bench.put(ref, annotated(image, 1), ["v1"])
     bench.put(ref, image.manifest, ["v2"])
 
-    assert [one.tag for one in listed(bench, ref)] == ["v2", "v1"]
+    assert [one.tag for one in bench.images(ref)] == ["v2", "v1"]
 
 
 def test_put_image_that_names_a_layer_twice_needs_it_once(bench: Bench, one: RepositoryRef) -> None:
@@ -197,7 +190,7 @@ def test_delete_of_one_entry_does_not_undo_the_others(bench: Bench, one: Reposit
         MissingDigestAndTag,
         list,
     ]
-    assert [image.tag for image in listed(bench, one)] == ["child", "all"]
+    assert [image.tag for image in bench.images(one)] == ["child", "all"]
 
 
 @pytest.mark.parametrize(
@@ -252,4 +245,4 @@ def test_caller_of_another_region_does_not_find_the_repository(
     elsewhere = replace(one, registry=replace(REGISTRY, region="eu-west-1"))
 
     with pytest.raises(RepositoryNotFound):
-        listed(bench, elsewhere)
+        bench.images(elsewhere)

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from typing_extensions import override
@@ -132,16 +132,16 @@ class Registry(RuleBasedStateMachine):
     def manifests(self, ref: RepositoryRef) -> list[tuple[Digest, bytes]]:
         """Give digest and document of all images that are listed."""
         bench = self.bench
-        page = self.attempt(
-            images.list_image_details,
-            *(bench.core, bench.caller, ref),
-            status="ANY",
-            after=None,
-            limit=1000,
-        )
-        details = page[0] if page else []
-        return [(one.image.digest, images.read_manifest(bench.core, one.image)) for one in details]
+        listed = self.attempt(bench.images, ref) or []
+        found = [images.find_image(bench.core, bench.caller, ref, one) for one in listed]
+        unique = {image.digest: image for image in found}
+        return [
+            (digest, images.read_manifest(bench.core, image)) for digest, image in unique.items()
+        ]
 
 
 TestRegistry = Registry.TestCase
-TestRegistry.settings = settings(max_examples=25, stateful_step_count=25)
+# Making the steps that failed fewer would take minutes; they are printed as they were.
+TestRegistry.settings = settings(
+    max_examples=12, stateful_step_count=20, phases=(Phase.explicit, Phase.generate)
+)

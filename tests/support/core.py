@@ -17,7 +17,7 @@ from typing_extensions import override
 from ecrate.blobs.filesystem import FilesystemBlobs, FileUpload
 from ecrate.domain.images import parse_manifest
 from ecrate.domain.layers import Part
-from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
+from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import RepositorySettings
 from ecrate.operations import images, layers, repositories
@@ -153,6 +153,13 @@ class Bench:
         manifest = parse_manifest(document.encode())
         images.put_image(self.core, self.caller, ref, manifest, list(tags))
         return manifest.digest
+
+    def images(self, ref: RepositoryRef) -> list[ImageId]:
+        """List all images, an entry a tag."""
+        page, _ = images.list_images(
+            self.core, self.caller, ref, status="ANY", storage="ANY", after=None, limit=1000
+        )
+        return page
 
     def has(self, ref: RepositoryRef, digest: str) -> bool:
         (answer,) = layers.batch_check_layer_availability(self.core, self.caller, ref, [digest])

@@ -19,7 +19,7 @@ from typing_extensions import override
 from tests.support.audit import audit_data, audit_doors
 from tests.support.images import make_image
 from tests.support.pushers import MIB, ApiPusher, Churner, Place, Pusher, RegistryPusher
-from tests.support.server import Server, start_server
+from tests.support.server import Server, plain_environment, start_server
 
 # The collector works all the time, and nothing waits for it in quarantine.
 SETTINGS = {"ECRATE_COLLECT_EVERY": "0.1", "ECRATE_QUARANTINE": "0"}
@@ -110,14 +110,31 @@ def _pushers(server: Server, place: Place, seed: int) -> list[Pusher]:
 
 def kill_start(data: Path, seconds: float) -> None:
     """Start a server and kill it before it may have begun to serve."""
-    process = subprocess.Popen(
+    process = _launch(data)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
+    _kill(process)
+
+
+def kill_start_at(data: Path, file: str) -> None:
+    """Start a server and kill it as soon as there is this file in its data directory."""
+    process = _launch(data)
+    # The credentials come last; a file that was there too shortly to be seen is let go.
+    while not ((data / file).exists() or (data / "credentials").exists()):
+        assert process.poll() is None, f"the server ended without {file}"
+    _kill(process)
+
+
+def _launch(data: Path) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
         [sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(data)],
         stdout=subprocess.DEVNULL,
         start_new_session=True,
-        env={**os.environ, **SETTINGS},
+        env={**plain_environment(), **SETTINGS},
     )
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(seconds)
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 

@@ -83,6 +83,11 @@ class Server:
         return self.process.returncode
 
 
+def plain_environment() -> dict[str, str]:
+    """Give this process's environment without settings for ecrate or its tests."""
+    return {name: text for name, text in os.environ.items() if not name.startswith("ECRATE_")}
+
+
 def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None) -> Server:
     """Start a server and return once it listens."""
     command = [sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(data)]
@@ -91,7 +96,7 @@ def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None)
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, **(env or {})},
+        env={**plain_environment(), **(env or {})},
     )
     assert process.stdout is not None
     first = process.stdout.readline()

@@ -62,7 +62,7 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
 
 @pytest.fixture
 def changing(tmp_path: Path, pairs: Pairs, capfd: pytest.CaptureFixture[str]) -> Iterator[Server]:
-    """A server of two workers, with its certificate behind the link `live`, and its log in capfd."""
+    """A server of two workers: its certificate behind the link `live`, its log in capfd."""
     capfd.readouterr()
     make_version(tmp_path, pairs.first)
     live = Pair(tmp_path / "live" / "tls.crt", tmp_path / "live" / "tls.key")

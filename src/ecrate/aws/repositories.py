@@ -1,11 +1,13 @@
-"""CreateRepository, DescribeRepositories, DeleteRepository."""
+"""CreateRepository, DescribeRepositories, DeleteRepository, and a repository's settings."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from ecrate.aws.call import DEFAULT_PAGE, Call
-from ecrate.domain.errors import InvalidParameter, InvalidTagParameter, TooManyTags
+from ecrate.aws.tagging import checked_tags
+from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.repositories import (
     Encryption,
     Repository,
@@ -16,20 +18,25 @@ from ecrate.operations import repositories
 
 if TYPE_CHECKING:
     from types_boto3_ecr import type_defs as t
-
-_MAX_RESOURCE_TAGS: Final = 50
-_MAX_KEY: Final = 128
-_MAX_VALUE: Final = 256
+    from types_boto3_ecr.type_defs import (
+        ImageTagMutabilityExclusionFilterTypeDef as FilterTypeDef,
+    )
 
 
 def create_repository(call: Call[t.CreateRepositoryRequestTypeDef]) -> dict[str, Any]:
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
+    encryption = given.get("encryptionConfiguration", {"encryptionType": "AES256"})
     settings = RepositorySettings(
-        tag_mutability=_tag_mutability(given),
+        tag_mutability=parse_tag_mutability(
+            given.get("imageTagMutability", "MUTABLE"),
+            given.get("imageTagMutabilityExclusionFilters"),
+        ),
         scan_on_push=given.get("imageScanningConfiguration", {}).get("scanOnPush", False),
-        encryption=_encryption(call, given),
-        resource_tags=_resource_tags(given),
+        encryption=parse_encryption(encryption["encryptionType"], encryption.get("kmsKey")).with_key(
+            call.caller.registry
+        ),
+        resource_tags=checked_tags(given.get("tags", ())),
     )
     created = repositories.create_repository(call.core, call.caller, ref, settings)
     return {"repository": render_repository(call, created)}
@@ -72,12 +79,40 @@ def delete_repository(call: Call[t.DeleteRepositoryRequestTypeDef]) -> dict[str,
     return {"repository": render_repository(call, deleted)}
 
 
+def put_image_tag_mutability(call: Call[t.PutImageTagMutabilityRequestTypeDef]) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    mutability = parse_tag_mutability(
+        given["imageTagMutability"], given.get("imageTagMutabilityExclusionFilters")
+    )
+    repositories.put_image_tag_mutability(call.core, call.caller, ref, mutability)
+    return {
+        "registryId": ref.registry.id,
+        "repositoryName": ref.name,
+        "imageTagMutability": mutability.mode,
+        **render_filters(mutability),
+    }
+
+
+def put_image_scanning_configuration(
+    call: Call[t.PutImageScanningConfigurationRequestTypeDef],
+) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    scan_on_push = given["imageScanningConfiguration"].get("scanOnPush", False)
+    repositories.put_image_scanning_configuration(
+        call.core, call.caller, ref, scan_on_push=scan_on_push
+    )
+    return {
+        "registryId": ref.registry.id,
+        "repositoryName": ref.name,
+        "imageScanningConfiguration": {"scanOnPush": scan_on_push},
+    }
+
+
 def render_repository(call: Call[Any], repository: Repository) -> dict[str, Any]:
     ref, mutability = repository.ref, repository.tag_mutability
-    encryption = {"encryptionType": repository.encryption.type}
-    if repository.encryption.kms_key is not None:
-        encryption["kmsKey"] = repository.encryption.kms_key
-    wire = {
+    return {
         "repositoryArn": ref.arn,
         "registryId": ref.registry.id,
         "repositoryName": ref.name,
@@ -85,62 +120,31 @@ def render_repository(call: Call[Any], repository: Repository) -> dict[str, Any]
         "createdAt": round(repository.created_at, 3),
         "imageTagMutability": mutability.mode,
         "imageScanningConfiguration": {"scanOnPush": repository.scan_on_push},
-        "encryptionConfiguration": encryption,
+        "encryptionConfiguration": render_encryption(repository.encryption),
+        **render_filters(mutability),
     }
-    if mutability.filters:
-        wire["imageTagMutabilityExclusionFilters"] = [
-            {"filterType": "WILDCARD", "filter": pattern} for pattern in mutability.filters
-        ]
-    return wire
 
 
-def _tag_mutability(given: t.CreateRepositoryRequestTypeDef) -> TagMutability:
-    mode = given.get("imageTagMutability", "MUTABLE")
-    filters = given.get("imageTagMutabilityExclusionFilters")
-    if mode.endswith("_WITH_EXCLUSION") != (filters is not None):
-        # AWS: the same text both ways, as recorded by other implementations' tests.
+def parse_tag_mutability(mode: str, wire: Sequence[FilterTypeDef] | None) -> TagMutability:
+    return TagMutability.parse(mode, None if wire is None else [one["filter"] for one in wire])
+
+
+def render_filters(mutability: TagMutability) -> dict[str, Any]:
+    """Give the member that lists the exclusion filters, or none without filters."""
+    if not mutability.filters:
+        return {}
+    wire = [{"filterType": "WILDCARD", "filter": pattern} for pattern in mutability.filters]
+    return {"imageTagMutabilityExclusionFilters": wire}
+
+
+def parse_encryption(kind: str, key: str | None) -> Encryption:
+    if kind == "AES256" and key is not None:
         raise InvalidParameter(
-            "imageTagMutabilityExclusionFilters",
-            f"ImageTagMutabilityExclusionFilters can't be null when imageTagMutability is set as "
-            f"{mode}",
-        )
-    return TagMutability(mode, tuple(entry["filter"] for entry in filters or ()))
+            "encryptionConfiguration.kmsKey", "kmsKey cannot be set with AES256"
+        )  # [A]
+    return Encryption(kind, key)
 
 
-def _encryption(call: Call[Any], given: t.CreateRepositoryRequestTypeDef) -> Encryption:
-    configuration = given.get("encryptionConfiguration")
-    if configuration is None:
-        return Encryption()
-    kind, key = configuration["encryptionType"], configuration.get("kmsKey")
-    if kind == "AES256":
-        if key is not None:
-            raise InvalidParameter(
-                "encryptionConfiguration.kmsKey", "kmsKey cannot be set with AES256"
-            )  # [A]
-        return Encryption()
-    if key is not None and key.startswith("arn:"):
-        return Encryption(kind, key)
-    # AWS: a missing key means the account's managed key for ECR; an id or alias becomes an ARN.
-    registry = call.caller.registry
-    resource = key or "alias/aws/ecr"
-    resource = resource if "/" in resource else f"key/{resource}"
-    return Encryption(kind, f"arn:aws:kms:{registry.region}:{registry.id}:{resource}")
-
-
-def _resource_tags(given: t.CreateRepositoryRequestTypeDef) -> tuple[tuple[str, str], ...]:
-    tags = [(tag["Key"], tag["Value"]) for tag in given.get("tags", ())]
-    if len(tags) > _MAX_RESOURCE_TAGS:
-        raise TooManyTags(_MAX_RESOURCE_TAGS)
-    for key, value in tags:
-        if not 0 < len(key) <= _MAX_KEY or key.startswith("aws:"):
-            raise InvalidTagParameter(
-                f"key '{key[:_MAX_KEY]}' must have 1 to {_MAX_KEY} characters and not begin "
-                "with 'aws:'"
-            )
-        if len(value) > _MAX_VALUE:
-            raise InvalidTagParameter(
-                f"the value of '{key}' must have at most {_MAX_VALUE} characters"
-            )
-    if len(dict(tags)) != len(tags):
-        raise InvalidTagParameter("a key is given twice")
-    return tuple(tags)
+def render_encryption(encryption: Encryption) -> dict[str, str]:
+    wire = {"encryptionType": encryption.type}
+    return wire if encryption.kms_key is None else {**wire, "kmsKey": encryption.kms_key}

@@ -21,6 +21,7 @@ _HEADER: Final = re.compile(
     r"\s*SignedHeaders=([^,\s]+)\s*,\s*Signature=([0-9a-f]{64})\s*"
 )
 _LIFETIME: Final = re.compile(r"[0-9]{1,9}")
+_SIGNATURE: Final = re.compile(r"[0-9a-f]{64}")
 _CREDENTIAL: Final = re.compile(r"([^/]+)/([0-9]{8})/([^/]+)/([^/]+)/aws4_request")
 
 
@@ -87,6 +88,7 @@ def _parse_presigned(query: str) -> Signature:
         values.get("X-Amz-Algorithm") != ALGORITHM
         or match is None
         or _LIFETIME.fullmatch(expires) is None
+        or _SIGNATURE.fullmatch(values.get("X-Amz-Signature", "")) is None
         or not values.get("X-Amz-SignedHeaders")
         or not values.get("X-Amz-Date")
     ):

@@ -175,6 +175,38 @@ class ImageReferencedByManifestList(EcrateError):
     digests: str
 
 
+@dataclass(eq=False)
+class TemplateNotFound(EcrateError):
+    text = (
+        "The Repository Creation Template with prefix '{prefix}' does not exist in the registry "
+        "with id '{registry_id}'"  # [A]
+    )
+    prefix: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class TemplateAlreadyExists(EcrateError):
+    text = (
+        "The Repository Creation Template with prefix '{prefix}' already exists in the registry "
+        "with id '{registry_id}'"  # [A]
+    )
+    prefix: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class ExclusionNotFound(EcrateError):
+    text = "Pull time update exclusion for principal '{principal_arn}' does not exist"  # [A]
+    principal_arn: str
+
+
+@dataclass(eq=False)
+class ExclusionAlreadyExists(EcrateError):
+    text = "Pull time update exclusion for principal '{principal_arn}' already exists"  # [A]
+    principal_arn: str
+
+
 class ImageInaccessible(EcrateError):
     """The image is archived, or its restore has not ended."""
 

@@ -19,6 +19,7 @@ TAG_PATTERN: Final = r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}"
 
 _REPOSITORY_NAME = re.compile(REPOSITORY_NAME_PATTERN)
 _TAG = re.compile(TAG_PATTERN)
+_REPOSITORY_ARN = re.compile(r"arn:aws[a-z-]*:ecr:([a-z0-9-]+):([0-9]{12}):repository/(.+)")
 _HEX_LENGTHS: Final = {"sha256": 64, "sha512": 128}
 ALGORITHMS: Final = tuple(_HEX_LENGTHS)
 _HEX = re.compile(r"[a-f0-9]+")
@@ -57,6 +58,14 @@ class RepositoryRef:
                 "'(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*",
             )
         return cls(registry, name)
+
+    @classmethod
+    def parse_arn(cls, arn: str) -> RepositoryRef:
+        """Raise `InvalidParameter` unless it is the ARN of a repository."""
+        match = _REPOSITORY_ARN.fullmatch(arn)
+        if match is None or not is_repository_name(match[3]):
+            raise InvalidParameter("resourceArn", "Invalid ARN")
+        return cls(RegistryRef(match[2], match[1]), match[3])
 
     @property
     def arn(self) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecrate.domain.names import RepositoryRef
+from ecrate.domain.errors import InvalidParameter
+from ecrate.domain.names import RegistryRef, RepositoryRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,18 @@ class TagMutability:
 
     mode: str = "MUTABLE"
     filters: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, mode: str, filters: Sequence[str] | None) -> TagMutability:
+        """Raise `InvalidParameter` unless there are filters exactly where the mode has some."""
+        if mode.endswith("_WITH_EXCLUSION") != (filters is not None):
+            # AWS: the same text both ways, as recorded by other implementations' tests.
+            raise InvalidParameter(
+                "imageTagMutabilityExclusionFilters",
+                "ImageTagMutabilityExclusionFilters can't be null when imageTagMutability is set "
+                f"as {mode}",
+            )
+        return cls(mode, tuple(filters or ()))
 
     def is_immutable(self, tag: str) -> bool:
         """Tell whether `tag` may not be moved to another image."""
@@ -49,6 +63,19 @@ class Encryption:
 
     type: str = "AES256"
     kms_key: str | None = None
+
+    def with_key(self, registry: RegistryRef) -> Encryption:
+        """Give it with a key's ARN where it needs one.
+
+        AWS: a missing key means the account's managed key for ECR; an id or alias becomes an ARN.
+        """
+        key = self.kms_key
+        if self.type == "AES256" or (key is not None and key.startswith("arn:")):
+            return self
+        resource = key or "alias/aws/ecr"
+        resource = resource if "/" in resource else f"key/{resource}"
+        arn = f"arn:aws:kms:{registry.region}:{registry.id}:{resource}"
+        return Encryption(self.type, arn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ class Limits:
     layer_grace: float = 24 * 3600.0
     quarantine: float = 3600.0
     activation: float = 1.0
+    templates_per_registry: int = 100  # [A]
+    pull_time_exclusions: int = 100
 
 
 class ManifestCache:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from ecrate.domain.errors import LimitExceeded, RepositoryNotEmpty
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
-from ecrate.domain.repositories import Repository, RepositorySettings
+from ecrate.domain.repositories import Repository, RepositorySettings, TagMutability
 from ecrate.operations.authorization import authorize_registry, open_repository
 from ecrate.operations.core import Core
 from ecrate.store import repositories as store
+from ecrate.store.database import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +29,38 @@ def create_repository(
     """Raises `RepositoryAlreadyExists`, `LimitExceeded`."""
     authorize_registry(caller, ref.registry, "CreateRepository")
     with core.database.write() as tx:
-        repository = store.insert_repository(tx, ref, settings, core.clock())
-        limit = core.limits.repositories_per_registry
-        if store.count_repository(tx, ref.registry, 1) > limit:
-            raise LimitExceeded(
-                f"The registry with id '{ref.registry.id}' already has the maximum allowed "
-                f"number of repositories which is '{limit}'"  # [A]
-            )
-        return repository
+        return insert_repository(core, tx, ref, settings)
+
+
+def insert_repository(
+    core: Core, tx: Transaction, ref: RepositoryRef, settings: RepositorySettings
+) -> Repository:
+    """Make a repository whose creation is authorized; raises as `create_repository` does."""
+    repository = store.insert_repository(tx, ref, settings, core.clock())
+    limit = core.limits.repositories_per_registry
+    if store.count_repository(tx, ref.registry, 1) > limit:
+        raise LimitExceeded(
+            f"The registry with id '{ref.registry.id}' already has the maximum allowed "
+            f"number of repositories which is '{limit}'"  # [A]
+        )
+    return repository
+
+
+def put_image_tag_mutability(
+    core: Core, caller: Caller, ref: RepositoryRef, mutability: TagMutability
+) -> None:
+    """Decide which tags may move from now on."""
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "PutImageTagMutability")
+        store.update_tag_mutability(tx, repository.id, mutability)
+
+
+def put_image_scanning_configuration(
+    core: Core, caller: Caller, ref: RepositoryRef, *, scan_on_push: bool
+) -> None:
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "PutImageScanningConfiguration")
+        store.update_scan_on_push(tx, repository.id, scan_on_push=scan_on_push)
 
 
 def describe_repositories(

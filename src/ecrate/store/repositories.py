@@ -79,6 +79,21 @@ def list_repositories(
     return [_repository(registry, row) for row in rows]
 
 
+def update_tag_mutability(tx: Transaction, repository_id: int, mutability: TagMutability) -> None:
+    tx.run(
+        "UPDATE repositories SET tag_mutability = ?, tag_mutability_filters = ? WHERE id = ?",
+        mutability.mode,
+        json.dumps(mutability.filters),
+        repository_id,
+    )
+
+
+def update_scan_on_push(tx: Transaction, repository_id: int, *, scan_on_push: bool) -> None:
+    tx.run(
+        "UPDATE repositories SET scan_on_push = ? WHERE id = ?", int(scan_on_push), repository_id
+    )
+
+
 def add_to_image_count(tx: Transaction, repository_id: int, change: int) -> int:
     """Change the count and give the new one; locks the row until the transaction ends."""
     row = tx.one(

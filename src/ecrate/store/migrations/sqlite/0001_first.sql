@@ -171,3 +171,41 @@ CREATE TABLE leases (
     holder TEXT NOT NULL,
     expires_at REAL NOT NULL
 );
+
+-- What was set with PutAccountSetting; a setting without a row has its first value.
+CREATE TABLE account_settings (
+    registry_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    PRIMARY KEY (registry_id, region, name)
+);
+
+-- Principals whose pulls do not count as such.
+CREATE TABLE pull_time_exclusions (
+    registry_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    principal_arn TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    PRIMARY KEY (registry_id, region, principal_arn)
+);
+
+-- Repository creation templates; lists are JSON.
+CREATE TABLE templates (
+    registry_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    prefix TEXT NOT NULL,
+    applied_for TEXT NOT NULL,
+    created_at REAL NOT NULL,
+    updated_at REAL NOT NULL,
+    description TEXT,
+    tag_mutability TEXT NOT NULL,
+    tag_mutability_filters TEXT NOT NULL,
+    encryption_type TEXT NOT NULL,
+    kms_key TEXT,
+    resource_tags TEXT NOT NULL,
+    repository_policy TEXT,
+    lifecycle_policy TEXT,
+    custom_role_arn TEXT,
+    PRIMARY KEY (registry_id, region, prefix)
+);

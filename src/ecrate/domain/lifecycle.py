@@ -1,0 +1,320 @@
+"""Lifecycle rules, and which images they act on: one evaluation for preview and execution.
+
+Sources: ECR user guide, "Lifecycle policies", evaluation rules; dossier section 6.3.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from ecrate.domain.names import Digest
+
+TagStatus = Literal["tagged", "untagged", "any"]
+CountType = Literal[
+    "imageCountMoreThan", "sinceImagePushed", "sinceImagePulled", "sinceImageTransitioned"
+]
+Action = Literal["expire", "transition"]
+
+_DAY: Final = 24 * 3600.0
+_LAST_CHARACTER: Final = chr(0x10FFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class TagPattern:
+    """A pattern as its literals in order, any run of characters between each two.
+
+    `("prod",)` is one tag, `("prod", "")` all that begin with prod.
+    """
+
+    literals: tuple[str, ...]
+    _regex: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        first, *rest = (re.escape(literal) for literal in self.literals)
+        # The leftmost place is as good as any for each literal but the last. Atomic groups say
+        # so, which keeps a match linear.
+        middle = "".join(f"(?>.*?{literal})" for literal in rest[:-1])
+        last = f".*{rest[-1]}" if rest else ""
+        object.__setattr__(self, "_regex", re.compile(first + middle + last, re.DOTALL))
+
+    @classmethod
+    def prefix(cls, text: str) -> TagPattern:
+        return cls((text, ""))
+
+    @classmethod
+    def wildcard(cls, text: str) -> TagPattern:
+        return cls(tuple(text.split("*")))
+
+    def matches(self, tag: str) -> bool:
+        return self._regex.fullmatch(tag) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleRule:
+    """One rule. `patterns` are those of a rule for tagged images: an image must match them all,
+    each with any of its tags.
+    """
+
+    priority: int
+    tag_status: TagStatus
+    patterns: tuple[TagPattern, ...]
+    count_type: CountType
+    count_number: int
+    action: Action
+
+    @property
+    def is_for_archive(self) -> bool:
+        """Whether the rule sees archived images, and no others."""
+        return self.count_type == "sinceImageTransitioned"
+
+    def matches(self, tags: Sequence[str]) -> bool:
+        """Tell whether an image with these tags is the rule's business."""
+        if self.tag_status == "any":
+            return True
+        if self.tag_status == "untagged":
+            return not tags
+        return all(any(pattern.matches(tag) for tag in tags) for pattern in self.patterns)
+
+
+@dataclass(frozen=True, slots=True)
+class LifecyclePolicy:
+    """A policy as it was written, and its rules in order of priority."""
+
+    text: str
+    rules: tuple[LifecycleRule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LifecycleImage:
+    """What rules look at in an image; times are seconds since the epoch.
+
+    `last_activated_at` is infinite while the image is being restored from the archive: it is
+    as young as can be. `is_referenced_by_active_index` leaves out indexes in the archive.
+    """
+
+    id: int
+    digest: Digest
+    tags: tuple[str, ...]
+    pushed_at: float
+    last_pulled_at: float | None = None
+    last_activated_at: float | None = None
+    last_archived_at: float | None = None
+    is_archived: bool = False
+    is_referenced_by_index: bool = False
+    is_referenced_by_active_index: bool = False
+    subject: str | None = None
+
+    @property
+    def aged_since(self) -> float:
+        """Since when the image has been in its storage class: what orders images by age."""
+        if self.is_archived:
+            return self.pushed_at if self.last_archived_at is None else self.last_archived_at
+        return self.pushed_at if self.last_activated_at is None else self.last_activated_at
+
+    @property
+    def used_at(self) -> float:
+        """When the image was last pulled or restored, or else pushed."""
+        if self.last_pulled_at is None:
+            return self.aged_since
+        return max(self.last_pulled_at, self.last_activated_at or 0.0)
+
+    def is_protected(self, action: Action) -> bool:
+        """Tell whether an index forbids `action`."""
+        if action == "expire":
+            return self.is_referenced_by_index
+        return self.is_referenced_by_active_index
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is to be done with an image, by which rule. `is_following`: not for its own sake but
+    because it is about the image in front of it, its subject.
+    """
+
+    image: LifecycleImage
+    rule_priority: int
+    action: Action
+    is_following: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The verdicts, oldest image first, each followed by those on its referrers.
+
+    `kept` has, for each rule that keeps a number of images and condemns others, the images it
+    keeps: as long as all of them are there, its verdicts hold.
+    """
+
+    verdicts: tuple[Verdict, ...]
+    kept: Mapping[int, Sequence[LifecycleImage]]
+
+
+def evaluate(
+    images: Sequence[LifecycleImage], rules: Sequence[LifecycleRule], now: float
+) -> Evaluation:
+    """Judge the images of one repository; `images` come in the order they were pushed.
+
+    Each rule is evaluated as if there were no other. Then they are applied in order of priority:
+    what matches a rule's tags is beyond the reach of later rules, whether the rule selects it or
+    not. An image that an index refers to is counted and then spared; one that is about another
+    image (its `subject`) is not the business of rules at all and follows its subject.
+    """
+    census = _Census(images)
+    chosen: dict[int, LifecycleRule] = {}
+    kept: dict[int, Sequence[LifecycleImage]] = {}
+    seen = 0
+    for rule in sorted(rules, key=lambda rule: rule.priority):
+        matched = census.matching(rule)
+        selected, first = census.select(matched, rule, now)
+        condemned = selected & ~seen & ~census.protected(rule.action)
+        seen |= matched
+        if condemned:
+            chosen.update((index, rule) for index in _indices(condemned, census.size))
+            if rule.count_type == "imageCountMoreThan":
+                kept[rule.priority] = census.at(matched, first)
+    verdicts: list[Verdict] = []
+    for index in sorted(chosen, reverse=True):
+        rule, image = chosen[index], census.images[index]
+        verdicts.append(Verdict(image, rule.priority, rule.action))
+        verdicts.extend(
+            Verdict(one, rule.priority, rule.action, is_following=True)
+            for one in census.followers(image, rule.action)
+        )
+    return Evaluation(tuple(verdicts), kept)
+
+
+class _Census:
+    """The images of a repository, youngest first, with what makes 50 rules over 100,000 fast.
+
+    A set of images is a number with a byte an image, 0 or 1: sets are joined and cut in
+    microseconds, and "all but the n youngest" is cutting off the lower end.
+    """
+
+    def __init__(self, images: Sequence[LifecycleImage]) -> None:
+        in_order = sorted(range(len(images)), key=lambda at: (images[at].aged_since, at))
+        self.images = [images[at] for at in reversed(in_order)]
+        self.size = len(self.images)
+        tags = sorted((tag, at) for at, image in enumerate(self.images) for tag in image.tags)
+        self._tags = [tag for tag, _ in tags]
+        self._owners = [at for _, at in tags]
+        self._by_pattern: dict[tuple[str, ...], int] = {}
+        self._by_age: dict[tuple[CountType, int], int] = {}
+        digests = {image.digest.text for image in self.images}
+        self._referrers: dict[str, list[LifecycleImage]] = defaultdict(list)
+        for image in reversed(self.images):
+            if image.subject in digests:
+                self._referrers[image.subject].append(image)
+        attached = self._set(lambda image: image.subject in digests)
+        archived = self._set(lambda image: image.is_archived)
+        everything = int.from_bytes(b"\1" * self.size, "little")
+        self._untagged = self._set(lambda image: not image.tags)
+        self._standard = everything & ~attached & ~archived
+        self._archive = archived & ~attached
+        self._in_index = self._set(lambda image: image.is_referenced_by_index)
+        self._in_active_index = self._set(lambda image: image.is_referenced_by_active_index)
+
+    def _set(self, belongs: Callable[[LifecycleImage], bool]) -> int:
+        return int.from_bytes(bytes(map(belongs, self.images)), "little")
+
+    def at(self, members: int, end: int) -> list[LifecycleImage]:
+        """Give the members among the `end` youngest images."""
+        young = members & _below(end)
+        return [self.images[index] for index in _indices(young, self.size)]
+
+    def protected(self, action: Action) -> int:
+        return self._in_index if action == "expire" else self._in_active_index
+
+    def matching(self, rule: LifecycleRule) -> int:
+        """Give the set of images whose storage class and tags are the rule's."""
+        found = self._archive if rule.is_for_archive else self._standard
+        if rule.tag_status == "untagged":
+            return found & self._untagged
+        for pattern in rule.patterns:
+            found &= self._tagged(pattern)
+        return found
+
+    def _tagged(self, pattern: TagPattern) -> int:
+        """Give the set of images that have a tag of this pattern."""
+        known = self._by_pattern.get(pattern.literals)
+        if known is None:
+            flags = bytearray(self.size)
+            for owner in self._owners_of(pattern):
+                flags[owner] = 1
+            known = self._by_pattern[pattern.literals] = int.from_bytes(flags, "little")
+        return known
+
+    def _owners_of(self, pattern: TagPattern) -> Sequence[int]:
+        first, *rest = pattern.literals
+        start = bisect_left(self._tags, first)
+        end = bisect_left(self._tags, first + (_LAST_CHARACTER if rest else "\0"), lo=start)
+        if rest in ([], [""]):
+            return self._owners[start:end]
+        matches = pattern.matches
+        tags = zip(self._tags[start:end], self._owners[start:end], strict=True)
+        if rest[:-1]:
+            return [owner for tag, owner in tags if matches(tag)]
+        last, least = rest[0], len(first) + len(rest[0])
+        return [owner for tag, owner in tags if tag.endswith(last) and len(tag) >= least]
+
+    def select(self, matched: int, rule: LifecycleRule, now: float) -> tuple[int, int]:
+        """Give those that the rule's count or age picks out of `matched`, and behind how many
+        of the youngest images they all are.
+        """
+        if rule.count_type == "imageCountMoreThan":
+            end = _end_of(matched, self.size, rule.count_number)
+            return matched & ~_below(end), end
+        return matched & self._older(rule.count_type, rule.count_number, now), 0
+
+    def _older(self, count_type: CountType, days: int, now: float) -> int:
+        known = self._by_age.get((count_type, days))
+        if known is None:
+            limit = now - days * _DAY
+            if count_type == "sinceImagePulled":
+                known = self._set(lambda image: image.used_at < limit)
+            else:
+                known = self._set(lambda image: image.aged_since < limit)
+            self._by_age[count_type, days] = known
+        return known
+
+    def followers(self, subject: LifecycleImage, action: Action) -> Iterator[LifecycleImage]:
+        """Give what is about `subject`, directly or not, as far as `action` is possible."""
+        waiting, known = [subject], {subject.id}
+        while waiting:
+            for image in self._referrers.get(waiting.pop().digest.text, ()):
+                if image.id in known:
+                    continue
+                known.add(image.id)
+                if image.is_protected(action):
+                    continue
+                waiting.append(image)
+                if action == "expire" or not image.is_archived:
+                    yield image
+
+
+def _below(end: int) -> int:
+    """Give the set of all of the `end` youngest images."""
+    return (1 << 8 * end) - 1
+
+
+def _end_of(members: int, size: int, count: int) -> int:
+    """Give how many of the youngest images it takes to have `count` members among them."""
+    flags = members.to_bytes(size, "little")
+    if flags.count(1) <= count:
+        return size
+    end = 0
+    for _ in range(count):
+        end = flags.find(1, end) + 1
+    return end
+
+
+def _indices(members: int, size: int) -> Iterator[int]:
+    flags = members.to_bytes(size, "little")
+    index = flags.find(1)
+    while index >= 0:
+        yield index
+        index = flags.find(1, index + 1)

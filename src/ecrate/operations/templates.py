@@ -1,0 +1,119 @@
+"""Repository creation templates, and the repositories that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from ecrate.domain.errors import (
+    AccessDenied,
+    LimitExceeded,
+    RepositoryNotFound,
+    TemplateNotFound,
+)
+from ecrate.domain.names import RegistryRef, RepositoryRef
+from ecrate.domain.principals import Caller
+from ecrate.domain.repositories import Repository
+from ecrate.domain.templates import CREATE_ON_PUSH, Template, choose_template
+from ecrate.operations.authorization import authorize_registry, open_repository
+from ecrate.operations.core import Core
+from ecrate.operations.repositories import insert_repository
+from ecrate.store import templates as store
+from ecrate.store.database import Transaction
+
+
+def create_repository_creation_template(
+    core: Core, caller: Caller, registry: RegistryRef, template: Template
+) -> None:
+    """Raise `TemplateAlreadyExists`, `LimitExceeded`."""
+    authorize_registry(caller, registry, "CreateRepositoryCreationTemplate")
+    limit = core.limits.templates_per_registry
+    with core.database.write() as tx:
+        store.insert_template(tx, registry, template)
+        if len(store.list_templates(tx, registry, "", limit + 1)) > limit:
+            raise LimitExceeded(
+                f"The registry with id '{registry.id}' already has the maximum allowed number of "
+                f"repository creation templates which is '{limit}'"  # [A]
+            )
+
+
+def update_repository_creation_template(
+    core: Core,
+    caller: Caller,
+    registry: RegistryRef,
+    prefix: str,
+    change: Callable[[Template], Template],
+) -> Template:
+    """Put what `change` makes of the template in its place; raises `TemplateNotFound`."""
+    authorize_registry(caller, registry, "UpdateRepositoryCreationTemplate")
+    with core.database.write() as tx:
+        changed = change(_find(tx, registry, prefix))
+        store.replace_template(tx, registry, changed)
+    return changed
+
+
+def delete_repository_creation_template(
+    core: Core, caller: Caller, registry: RegistryRef, prefix: str
+) -> Template:
+    """Give the template as it was; raises `TemplateNotFound`. Repositories stay as they are."""
+    authorize_registry(caller, registry, "DeleteRepositoryCreationTemplate")
+    with core.database.write() as tx:
+        template = _find(tx, registry, prefix)
+        store.delete_template(tx, registry, prefix)
+    return template
+
+
+def _find(tx: Transaction, registry: RegistryRef, prefix: str) -> Template:
+    template = store.find_template(tx, registry, prefix)
+    if template is None:
+        raise TemplateNotFound(prefix, registry.id)
+    return template
+
+
+def describe_repository_creation_templates(
+    core: Core, caller: Caller, registry: RegistryRef, prefixes: Sequence[str]
+) -> list[Template]:
+    """Give those of the named ones that there are, in the order given."""
+    authorize_registry(caller, registry, "DescribeRepositoryCreationTemplates")
+    with core.database.read() as tx:
+        found = [store.find_template(tx, registry, prefix) for prefix in prefixes]
+    return [template for template in found if template is not None]
+
+
+def list_repository_creation_templates(
+    core: Core, caller: Caller, registry: RegistryRef, *, after: str, limit: int
+) -> tuple[list[Template], str | None]:
+    """Give a page of templates in order of prefix, and where the next one goes on."""
+    authorize_registry(caller, registry, "DescribeRepositoryCreationTemplates")
+    with core.database.read() as tx:
+        found = store.list_templates(tx, registry, after, limit + 1)
+    return found[:limit], found[limit - 1].prefix if len(found) > limit else None
+
+
+def open_or_create_repository(
+    core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef, action: str
+) -> Repository:
+    """As `open_repository`, at the registry door: what a push is to goes into being where a
+    template says so. The caller then needs the right to create repositories as well.
+    """
+    try:
+        return open_repository(tx, caller, ref, action)
+    except RepositoryNotFound as missing:
+        if not _create(core, tx, caller, ref):
+            raise missing from None
+    return open_repository(tx, caller, ref, action)
+
+
+def _create(core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef) -> bool:
+    templates = store.list_templates(tx, ref.registry, "", core.limits.templates_per_registry)
+    template = choose_template(templates, ref.name, CREATE_ON_PUSH)
+    if template is None:
+        return False
+    try:
+        authorize_registry(caller, ref.registry, "CreateRepository")
+    except AccessDenied:
+        if caller.registry.id != ref.registry.id:
+            # Whether there is a template is nothing for strangers to learn.
+            return False
+        raise
+    insert_repository(core, tx, ref, template.settings(ref.registry))
+    return True
