@@ -86,7 +86,7 @@ class Started:
 def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int:
     """Serve until told to stop; give the exit code. Raises `SettingError` before the start."""
     layout = Layout.of(settings)
-    load_certificate(settings)
+    certificate = load_certificate(settings)
     lock = _lock_data(layout.data)
     try:
         workers = settings.workers or len(os.sched_getaffinity(0))
@@ -98,7 +98,7 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         gc.freeze()
 
         def run_worker(slot: int, listener: socket.socket) -> None:
-            asyncio.run(_work(settings, layout, listener, slot))
+            asyncio.run(_work(settings, layout, certificate, listener, slot))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -203,6 +203,7 @@ def build_core(settings: Settings, layout: Layout) -> Core:
             upload_idle=settings.upload_idle,
             layer_grace=settings.layer_grace,
             quarantine=settings.quarantine,
+            activation=settings.activation_seconds,
         ),
     )
 
@@ -222,12 +223,17 @@ def load_certificate(settings: Settings) -> Certificate | None:
         ) from None
 
 
-async def _work(settings: Settings, layout: Layout, listener: socket.socket, slot: int) -> None:
+async def _work(
+    settings: Settings,
+    layout: Layout,
+    certificate: Certificate | None,
+    listener: socket.socket,
+    slot: int,
+) -> None:
     """Be one worker until told to stop."""
     core = build_core(settings, layout)
     threads = Threads()
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
-    certificate = load_certificate(settings)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     doors = Doors(
         [

@@ -49,6 +49,7 @@ class Settings:
     upload_idle: float = 24 * 3600.0
     layer_grace: float = 24 * 3600.0
     quarantine: float = 3600.0
+    activation_seconds: float = 1.0
     collect_every: float = 5.0
 
 
@@ -173,5 +174,6 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "upload_idle": (_at_least(1), "seconds, 1 or more"),
     "layer_grace": (_at_least(1), "seconds, 1 or more"),
     "quarantine": (_at_least(0), "seconds, 0 or more"),
+    "activation_seconds": (_at_least(0), "seconds, 0 or more"),
     "collect_every": (_at_least(0.1), "seconds, 0.1 or more"),
 }

@@ -215,8 +215,9 @@ def test_put_manifest_refuses_what_is_no_manifest(
     server: Server, repository: str, content: bytes, media_type: str, complaint: str
 ) -> None:
     with Wire(server) as wire:
-        declared = {"Content-Type": media_type, "Content-Length": len(content)}
-        wire.head("PUT", f"/v2/{repository}/manifests/latest", declared)
+        length = str(len(content))
+        headers = {"Content-Type": media_type, "Content-Length": length}
+        wire.head("PUT", f"/v2/{repository}/manifests/latest", headers)
         wire.send(content)
         answer = wire.answer()
         tags = wire.ask("GET", f"/v2/{repository}/tags/list")

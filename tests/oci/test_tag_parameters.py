@@ -29,8 +29,10 @@ def tags_of(http: httpx.Client, repository: str) -> list[str]:
 
 
 def digest_at(http: httpx.Client, repository: str, tag: str) -> str | None:
-    answer = http.head(f"/v2/{repository}/manifests/{tag}")
-    return answer.headers.get("Docker-Content-Digest")
+    digest: str | None = http.head(f"/v2/{repository}/manifests/{tag}").headers.get(
+        "Docker-Content-Digest"
+    )
+    return digest
 
 
 @pytest.fixture
@@ -269,7 +271,7 @@ def test_image_has_a_thousand_tags_at_most(
     assert tags_of(http, repository) == tags[:1000]
 
 
-def test_several_tags_on_a_docker_manifest_put_twice_by_tag_still_one_image(
+def test_tags_of_one_image_go_with_it_however_they_were_set(
     http: httpx.Client, repository: str, image: MadeImage
 ) -> None:
     push_tagged(http, repository, image, ["one", "two"])

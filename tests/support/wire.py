@@ -37,21 +37,31 @@ def basic(user: str, password: str) -> str:
 
 
 class Wire:
-    """One connection to a server's registry door, with the root key's credentials."""
+    """One connection to a server's registry door, with the root key's credentials.
 
-    def __init__(self, server: Server) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port), timeout=30)
+    Given a port instead of a server, there are no credentials.
+    """
+
+    def __init__(self, server: Server | int) -> None:
+        port = server if isinstance(server, int) else server.port
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._file = self.socket.makefile("rb")
-        self._headers = {"Host": server.host, "Authorization": basic(server.key_id, server.secret)}
+        self._headers = {"Host": f"127.0.0.1:{port}"}
+        if isinstance(server, Server):
+            self._headers["Authorization"] = basic(server.key_id, server.secret)
 
     def send(self, data: bytes) -> None:
         self.socket.sendall(data)
 
-    def head(self, method: str, path: str, headers: Mapping[str, str | int] | None = None) -> None:
-        """Send a request up to where its body begins; `headers` count before the usual ones."""
+    def text(self, method: str, path: str, headers: Mapping[str, str | int] | None = None) -> bytes:
+        """Give a request up to where its body begins; `headers` count before the usual ones."""
         lines = {**self._headers, **(headers or {})}
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        self.send(f"{method} {path} HTTP/1.1\r\n{text}\r\n".encode("utf-8", "surrogateescape"))
+        return f"{method} {path} HTTP/1.1\r\n{text}\r\n".encode("utf-8", "surrogateescape")
+
+    def head(self, method: str, path: str, headers: Mapping[str, str | int] | None = None) -> None:
+        """Send a request up to where its body begins."""
+        self.send(self.text(method, path, headers))
 
     def answer(self, *, has_body: bool = True) -> Answer:
         """Wait for the next response; raises `ConnectionError` when none comes any more."""

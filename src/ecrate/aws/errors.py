@@ -19,8 +19,6 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.InvalidToken: "UnrecognizedClientException",
     errors.ExpiredToken: "ExpiredTokenException",
     errors.UnknownAccessKey: "UnrecognizedClientException",
-    errors.PrincipalNotFound: "NoSuchEntity",
-    errors.PrincipalAlreadyExists: "EntityAlreadyExists",
     errors.MalformedPolicyDocument: "MalformedPolicyDocument",
     errors.RepositoryPolicyNotFound: "RepositoryPolicyNotFoundException",
     errors.RegistryPolicyNotFound: "RegistryPolicyNotFoundException",
@@ -36,8 +34,10 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.ImageTagDoesNotMatchDigest: "ImageNotFoundException",
     errors.ImageDigestDoesNotMatch: "ImageDigestDoesNotMatchException",
     errors.ImageReferencedByManifestList: "InvalidParameterException",
+    errors.ImageStorageClassUpdateNotSupported: "ImageStorageClassUpdateNotSupportedException",
     errors.LayersNotFound: "LayersNotFoundException",
     errors.LayerNotFound: "LayersNotFoundException",
+    errors.LayerInaccessible: "LayerInaccessibleException",
     errors.LayerAlreadyExists: "LayerAlreadyExistsException",
     errors.ReferencedImagesNotFound: "ReferencedImagesNotFoundException",
     errors.UploadNotFound: "UploadNotFoundException",
@@ -47,6 +47,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.InvalidLayer: "InvalidLayerException",
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
+    errors.StorageFull: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }

@@ -83,7 +83,7 @@ class AwsFront:
             call = Call(
                 core=self._core,
                 caller=found.caller,
-                parameters=self._decode(operation, body),
+                parameters=decode_parameters(self._validator, operation, body),
                 host=request.headers.get("Host", ""),
                 hosts=self._hosts,
                 session_token=signature.token,
@@ -107,23 +107,31 @@ class AwsFront:
             raise FrontDoorError("UnknownOperationException", f"Unknown operation '{target[:128]}'")
         return operation
 
-    def _decode(self, operation: Operation, body: bytes | memoryview) -> Any:
-        blobs = {name for name, shape in operation.input.members.items() if shape.type == "blob"}
-        try:
-            if not body:
-                members = {}
-            elif not blobs:
-                members = msgspec.json.decode(body)
-            else:
-                raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-                members = {
-                    name: value if name in blobs else msgspec.json.decode(value)
-                    for name, value in raw.items()
-                    if bytes(memoryview(value)[:5]) != b"null"
-                }
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise FrontDoorError("SerializationException", str(error)) from None
-        return self._validator.check(operation.input, members)
+
+def decode_parameters(
+    validator: Validator, operation: Operation, body: bytes | memoryview
+) -> dict[str, Any]:
+    """Read a request's JSON; a member that is a blob stays as it came, undecoded.
+
+    Raises `FrontDoorError`, `InvalidParameter`.
+    """
+    blobs = {name for name, shape in operation.input.members.items() if shape.type == "blob"}
+    try:
+        if not body:
+            members = {}
+        elif not blobs:
+            members = msgspec.json.decode(body)
+        else:
+            raw = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            members = {
+                name: value if name in blobs else msgspec.json.decode(value)
+                for name, value in raw.items()
+                if bytes(memoryview(value)[:5]) != b"null"
+            }
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FrontDoorError("SerializationException", str(error)) from None
+    parameters: dict[str, Any] = validator.check(operation.input, members)
+    return parameters
 
 
 def _check_is_call(request: BaseRequest) -> None:

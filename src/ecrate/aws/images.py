@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # What the batch operations call a failure; the reason is the error's text, or the one given.
 _FAILURES: Final[dict[type[EcrateError], tuple[str, str | None]]] = {
     errors.ImageNotFound: ("ImageNotFound", "Requested image not found"),
+    errors.ImageInaccessible: ("ImageInaccessible", None),
     errors.ImageTagDoesNotMatchDigest: ("ImageTagDoesNotMatchDigest", None),
     errors.ImageReferencedByManifestList: ("ImageReferencedByManifestList", None),
     errors.MissingDigestAndTag: ("MissingDigestAndTag", None),
@@ -100,27 +101,22 @@ def list_images(call: Call[t.ListImagesRequestTypeDef]) -> dict[str, Any]:
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     wanted = given.get("filter", {})
     status = wanted.get("tagStatus", "ANY")
-    scope = f"ListImages {ref.arn} {status}"
+    storage = wanted.get("imageStatus", "ACTIVE")
+    scope = f"ListImages {ref.arn} {status} {storage}"
     token = given.get("nextToken")
     found, position = images.list_images(
         call.core,
         call.caller,
         ref,
         status=status,
+        storage=storage,
         after=None if token is None else images.Position(**call.page_position(scope, token)),
         limit=given.get("maxResults", DEFAULT_PAGE),
     )
-    if _hides_all(wanted):
-        return {"imageIds": []}
     answer: dict[str, Any] = {"imageIds": [render_image_id(image_id) for image_id in found]}
     if position is not None:
         answer["nextToken"] = call.page_token(scope, position)
     return answer
-
-
-def _hides_all(wanted: Any) -> bool:
-    # Every image is ACTIVE as long as there is no storage class to move it to.
-    return wanted.get("imageStatus", "ACTIVE") not in {"ACTIVE", "ANY"}
 
 
 def describe_images(call: Call[t.DescribeImagesRequestTypeDef]) -> dict[str, Any]:
@@ -134,21 +130,21 @@ def describe_images(call: Call[t.DescribeImagesRequestTypeDef]) -> dict[str, Any
             )  # [A]
         image_ids = [_named(wire_id) for wire_id in wire_ids]
         named = images.describe_images(call.core, call.caller, ref, image_ids)
-        return {"imageDetails": [_detail(ref, detail) for detail in named]}
+        return {"imageDetails": [_detail(call, ref, detail) for detail in named]}
     status = wanted.get("tagStatus", "ANY")
-    scope = f"DescribeImages {ref.arn} {status}"
+    storage = wanted.get("imageStatus", "ACTIVE")
+    scope = f"DescribeImages {ref.arn} {status} {storage}"
     token = given.get("nextToken")
     details, position = images.list_image_details(
         call.core,
         call.caller,
         ref,
         status=status,
+        storage=storage,
         after=None if token is None else images.Position(**call.page_position(scope, token)),
         limit=given.get("maxResults", DEFAULT_PAGE),
     )
-    if _hides_all(wanted):
-        return {"imageDetails": []}
-    answer: dict[str, Any] = {"imageDetails": [_detail(ref, detail) for detail in details]}
+    answer: dict[str, Any] = {"imageDetails": [_detail(call, ref, detail) for detail in details]}
     if position is not None:
         answer["nextToken"] = call.page_token(scope, position)
     return answer
@@ -161,8 +157,9 @@ def _named(wire_id: Any) -> ImageId:
     return image_id
 
 
-def _detail(ref: RepositoryRef, detail: images.ImageDetail) -> dict[str, Any]:
-    image = detail.image
+def _detail(call: Call[Any], ref: RepositoryRef, detail: images.ImageDetail) -> dict[str, Any]:
+    image, storage = detail.image, detail.image.storage
+    status = storage.status_at(call.core.clock())
     wire: dict[str, Any] = {
         "registryId": ref.registry.id,
         "repositoryName": ref.name,
@@ -170,8 +167,12 @@ def _detail(ref: RepositoryRef, detail: images.ImageDetail) -> dict[str, Any]:
         "imageSizeInBytes": image.size,
         "imagePushedAt": round(image.pushed_at, 3),
         "imageManifestMediaType": image.media_type,
-        "imageStatus": "ACTIVE",
+        "imageStatus": status,
     }
+    if storage.archived_at is not None:
+        wire["lastArchivedAt"] = round(storage.archived_at, 3)
+    if storage.activated_at is not None and status != "ACTIVATING":
+        wire["lastActivatedAt"] = round(storage.activated_at, 3)
     if detail.tags:
         wire["imageTags"] = list(detail.tags)
     if image.artifact_media_type is not None:
@@ -181,6 +182,29 @@ def _detail(ref: RepositoryRef, detail: images.ImageDetail) -> dict[str, Any]:
     if image.subject is not None:
         wire["subjectManifestDigest"] = image.subject
     return wire
+
+
+def update_image_storage_class(
+    call: Call[t.UpdateImageStorageClassRequestTypeDef],
+) -> dict[str, Any]:
+    given = call.parameters
+    ref = call.repository(given["repositoryName"], given.get("registryId"))
+    image_id = parse_image_id(given["imageId"])
+    if isinstance(image_id, EcrateError):
+        raise InvalidParameter("imageId", str(image_id))
+    updated = images.update_image_storage_class(
+        call.core,
+        call.caller,
+        ref,
+        image_id,
+        is_archive=given["targetStorageClass"] == "ARCHIVE",
+    )
+    return {
+        "registryId": ref.registry.id,
+        "repositoryName": ref.name,
+        "imageId": render_image_id(ImageId(updated.image.digest, image_id.tag)),
+        "imageStatus": updated.image.storage.status_at(call.core.clock()),
+    }
 
 
 def batch_delete_image(call: Call[t.BatchDeleteImageRequestTypeDef]) -> dict[str, Any]:

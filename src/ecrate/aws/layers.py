@@ -119,7 +119,7 @@ def _availability(answer: layers.LayerAvailability) -> dict[str, Any]:
         return {"layerDigest": answer.digest, "layerAvailability": "UNAVAILABLE"}
     wire = {
         "layerDigest": answer.digest,
-        "layerAvailability": "AVAILABLE",
+        "layerAvailability": "ARCHIVED" if answer.is_archived else "AVAILABLE",
         "layerSize": answer.layer.size,
     }
     if answer.media_type is not None:

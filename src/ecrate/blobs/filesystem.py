@@ -11,7 +11,9 @@ other: write, fsync, rename, fsync of the folders. Both are on the same filesyst
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Iterator
@@ -20,7 +22,9 @@ from typing import BinaryIO, Final
 
 from ecrate.blobs.hashing import Buffer
 from ecrate.blobs.port import BusyError
+from ecrate.domain.errors import StorageFull
 
+_LOG: Final = logging.getLogger("ecrate")
 _RETRY: Final = 0.02
 
 
@@ -39,7 +43,8 @@ class FilesystemBlobs:
     def open_upload(self, key: str, *, is_new: bool, wait: float) -> FileUpload:
         path = self._uploads / key
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
-        descriptor = os.open(path, flags, 0o600)
+        with _needs_room():
+            descriptor = os.open(path, flags, 0o600)
         try:
             _lock(descriptor, wait)
             # While this waited, the other writer may have made the file a blob.
@@ -52,12 +57,13 @@ class FilesystemBlobs:
 
     def commit(self, key: str) -> None:
         target = self._path(key)
-        try:
-            (self._uploads / key).rename(target)
-        except FileNotFoundError:
-            if not target.exists():
-                raise
-        _sync_folder(target.parent)
+        with _needs_room():
+            try:
+                (self._uploads / key).rename(target)
+            except FileNotFoundError:
+                if not target.exists():
+                    raise
+            _sync_folder(target.parent)
 
     def exists(self, key: str, size: int) -> bool:
         try:
@@ -103,20 +109,33 @@ class FileUpload:
         os.lseek(self._descriptor, size, os.SEEK_SET)
 
     def write(self, data: Buffer) -> None:
-        written = os.write(self._descriptor, data)
-        while written < len(data):
-            written += os.write(self._descriptor, memoryview(data)[written:])
+        with _needs_room():
+            written = os.write(self._descriptor, data)
+            while written < len(data):
+                written += os.write(self._descriptor, memoryview(data)[written:])
 
     def sync(self) -> None:
-        os.fdatasync(self._descriptor)
-        if self._new_in is not None:
-            _sync_folder(self._new_in)
-            self._new_in = None
+        with _needs_room():
+            os.fdatasync(self._descriptor)
+            if self._new_in is not None:
+                _sync_folder(self._new_in)
+                self._new_in = None
 
     def close(self) -> None:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+@contextlib.contextmanager
+def _needs_room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        _LOG.error("no space left for layers: %s", error)
+        raise StorageFull from error
 
 
 def _lock(descriptor: int, wait: float) -> None:

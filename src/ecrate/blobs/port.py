@@ -13,7 +13,10 @@ class BusyError(Exception):
 
 
 class UploadFile(Protocol):
-    """The one writer of an upload; nobody else can open it until `close`."""
+    """The one writer of an upload; nobody else can open it until `close`.
+
+    Whatever needs room raises `StorageFull` when there is none, here and in `BlobStore`.
+    """
 
     def start(self, size: int) -> None:
         """Keep the first `size` bytes, drop any beyond, and go on from there.

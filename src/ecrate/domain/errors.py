@@ -208,6 +208,21 @@ class ImageReferencedByManifestList(EcrateError):
     digests: str
 
 
+class ImageInaccessible(EcrateError):
+    """The image is archived, or its restore has not ended."""
+
+    text = "The image is archived and cannot be pulled until it is restored"  # [A]
+
+
+@dataclass(eq=False)
+class ImageStorageClassUpdateNotSupported(EcrateError):
+    text = (
+        "The storage class of the image with digest '{image_digest}' cannot change: {reason}"  # [A]
+    )
+    image_digest: str
+    reason: str
+
+
 class MissingDigestAndTag(EcrateError):
     text = "Invalid request parameters: both tag and digest cannot be null"
 
@@ -246,6 +261,19 @@ class LayerNotFound(EcrateError):
     text = (
         "The layer with digest '{layer_digest}' does not exist within the repository with name "
         "'{repository_name}' in the registry with id '{registry_id}'"
+    )
+    layer_digest: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class LayerInaccessible(EcrateError):
+    """The repository has the layer, but all images that need it are archived."""
+
+    text = (
+        "The layer with digest '{layer_digest}' in the repository with name '{repository_name}' "
+        "in registry with id '{registry_id}' is not accessible"  # [A]
     )
     layer_digest: str
     repository_name: str
@@ -329,6 +357,13 @@ class UploadBusy(EcrateError):
 
     text = "Another request is writing to the upload with id '{upload_id}'. Try again."
     upload_id: str
+
+
+@dataclass(eq=False)
+class StorageFull(EcrateError):
+    """The server has no room left for what a request brings; reading goes on."""
+
+    text = "There is no space left on the server's disk."
 
 
 @dataclass(eq=False)

@@ -61,6 +61,27 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """Where an image stands between the storage classes; times are epoch seconds or None.
+
+        ACTIVE --archive--> ARCHIVED --restore--> ACTIVATING --time passes--> ACTIVE
+
+    `status` is what was written last. Nobody writes that a restore has ended: it has once
+    `activated_at`, which lies in the future until then, is reached.
+    """
+
+    status: str = "ACTIVE"
+    archived_at: float | None = None
+    activated_at: float | None = None
+
+    def status_at(self, now: float) -> str:
+        """Give ACTIVE, ARCHIVED or ACTIVATING."""
+        if self.status == "ACTIVATING" and (self.activated_at or 0.0) <= now:
+            return "ACTIVE"
+        return self.status
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """A manifest as one repository has it; times are seconds since the epoch."""
 
@@ -73,6 +94,7 @@ class Image:
     last_pulled_at: float | None
     subject: str | None
     tag_count: int
+    storage: Storage
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +110,7 @@ class Referrer:
     size: int
     artifact_type: str | None
     annotations: dict[str, str]
+    storage: Storage
 
 
 def parse_manifest(

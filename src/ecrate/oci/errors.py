@@ -22,11 +22,14 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.RepositoryNotFound: (404, "NAME_UNKNOWN"),
     errors.LimitExceeded: (403, "DENIED"),
     errors.ImageNotFound: (404, "MANIFEST_UNKNOWN"),
+    # AWS: user guide, "Archiving images": docker finds nothing to pull.
+    errors.ImageInaccessible: (404, "MANIFEST_UNKNOWN"),
     errors.ImageTagAlreadyExists: (400, "TAG_INVALID"),
     errors.ImageDigestDoesNotMatch: (400, "DIGEST_INVALID"),
     errors.ImageReferencedByManifestList: (405, "UNSUPPORTED"),
     errors.LayersNotFound: (404, "MANIFEST_BLOB_UNKNOWN"),
     errors.LayerNotFound: (404, "BLOB_UNKNOWN"),
+    errors.LayerInaccessible: (404, "BLOB_UNKNOWN"),
     errors.LayerInUse: (405, "UNSUPPORTED"),
     errors.ReferencedImagesNotFound: (404, "MANIFEST_BLOB_UNKNOWN"),
     errors.UploadNotFound: (404, "BLOB_UPLOAD_UNKNOWN"),
@@ -34,6 +37,8 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.LayerPartTooSmall: (400, "BLOB_UPLOAD_INVALID"),
     errors.InvalidLayer: (400, "DIGEST_INVALID"),
     errors.UploadBusy: (429, "TOOMANYREQUESTS"),
+    # docker prints the status of a 5xx, not its text.
+    errors.StorageFull: (507, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }

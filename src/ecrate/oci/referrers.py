@@ -25,7 +25,10 @@ async def get_referrers(request: RegistryRequest) -> StreamResponse:
     wanted = request.query.get("artifactType") or ""
     after = _position(request.query.get("last"))
     page, position = await request.run(
-        functools.partial(images.list_image_referrers, artifact_type=wanted, after=after), subject
+        functools.partial(
+            images.list_image_referrers, artifact_types=[wanted] if wanted else [], after=after
+        ),
+        subject,
     )
     headers = {"Content-Type": OCI_INDEX}
     if wanted:

@@ -25,7 +25,7 @@ from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.store import identities
 from ecrate.store.database import Transaction
-from ecrate.store.repositories import find_repository
+from ecrate.store.repositories import find_repository_or_none
 
 _NO_KEYS: Final[Mapping[str, tuple[str, ...]]] = {}
 
@@ -43,24 +43,22 @@ def open_repository(
     `RepositoryNotFound`. To a caller from another account whom no policy lets in, nothing
     exists, whether it does or not; a denial within the account is the same either way.
     """
-    try:
-        repository = find_repository(tx, ref)
-    except RepositoryNotFound:
-        authorize(tx, caller, ref.registry, action, ref.arn, keys=keys)
-        raise
-    document = identities.find_repository_policy(tx, repository.id)
-    tags: Mapping[str, tuple[str, ...]] = _NO_KEYS
-    if not caller.is_root or document is not None:
-        tags = _tag_keys(identities.list_resource_tags(tx, repository.id))
-    authorize(
-        tx,
-        caller,
-        ref.registry,
-        action,
-        ref.arn,
-        keys={**tags, **keys},
-        repository_policy=document,
+    repository = find_repository_or_none(tx, ref)
+    document = None
+    if repository is not None:
+        document = identities.find_repository_policy(tx, repository.id)
+        if not caller.is_root or document is not None:
+            keys = {**_tag_keys(identities.list_resource_tags(tx, repository.id)), **keys}
+    decision = evaluate(
+        tx, caller, ref.registry, action, ref.arn, keys=keys, repository_policy=document
     )
+    if not decision.is_allowed:
+        is_stranger = decision.reason.startswith("because no resource-based")
+        if is_stranger and not caller.is_anonymous:
+            raise RepositoryNotFound(ref.name, ref.registry.id)
+        raise AccessDenied(caller.arn, f"ecr:{action}", ref.arn, decision.reason)
+    if repository is None:
+        raise RepositoryNotFound(ref.name, ref.registry.id)
     return repository
 
 
@@ -72,24 +70,11 @@ def authorize(
     resource: str = "*",
     *,
     keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
-    repository_policy: str | None = None,
 ) -> None:
-    """Raise `AccessDenied` unless the caller may do `action` on `resource`, an ARN or `*`.
-
-    For a repository of another account that no policy opens to the caller it is
-    `RepositoryNotFound` instead.
-    """
-    decision = evaluate(
-        tx, caller, registry, action, resource, keys=keys, repository_policy=repository_policy
-    )
-    if decision.is_allowed:
-        return
-    is_foreign = caller.registry.id != registry.id and not caller.is_anonymous
-    if is_foreign and decision.reason.startswith("because no resource-based"):
-        name = resource.partition(":repository/")[2]
-        if name:
-            raise RepositoryNotFound(name, registry.id)
-    raise AccessDenied(caller.arn, f"ecr:{action}", resource, decision.reason)
+    """Raise `AccessDenied` unless the caller may do `action` on `resource`, an ARN or `*`."""
+    decision = evaluate(tx, caller, registry, action, resource, keys=keys)
+    if not decision.is_allowed:
+        raise AccessDenied(caller.arn, f"ecr:{action}", resource, decision.reason)
 
 
 def evaluate(

@@ -28,6 +28,7 @@ class Limits:
     completed_upload_kept: float = 3600.0
     layer_grace: float = 24 * 3600.0
     quarantine: float = 3600.0
+    activation: float = 1.0
 
 
 class ManifestCache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from ecrate.domain.errors import (
     EcrateError,
     ImageAlreadyExists,
+    ImageInaccessible,
     ImageNotFound,
     ImageReferencedByManifestList,
     ImageTagAlreadyExists,
@@ -17,6 +19,7 @@ from ecrate.domain.errors import (
     LayersNotFound,
     LimitExceeded,
     ReferencedImagesNotFound,
+    StorageFull,
 )
 from ecrate.domain.images import MAX_MANIFEST_SIZE, Descriptor, Image, Manifest, Referrer
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
@@ -24,13 +27,14 @@ from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
+from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store.database import Transaction
 from ecrate.store.layers import find_layer
 from ecrate.store.repositories import add_to_image_count
 
 _RECORD_PULLS_EVERY: Final = 3600.0
-_REFERRERS_PAGE: Final = 100
+REFERRERS_PAGE: Final = 100
 _REFERRERS_STEP: Final = 10
 _DESCRIPTOR_SIZE: Final = 256
 
@@ -63,11 +67,12 @@ def put_image(
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "PutImage")
         image = store.find_image(tx, repository.id, manifest.digest.text)
+        is_archived = image is not None and image.storage.status_at(core.clock()) != "ACTIVE"
         tagged = {tag: store.find_tagged_image(tx, repository.id, tag) for tag in tags}
         moving = [
             tag for tag, at in tagged.items() if at is None or image is None or at.id != image.id
         ]
-        if image is not None and not moving:
+        if image is not None and not moving and not is_archived:
             raise ImageAlreadyExists(
                 manifest.digest.text, ", ".join(tags) or "null", ref.name, ref.registry.id
             )
@@ -75,6 +80,9 @@ def put_image(
             if tagged[tag] is not None and repository.tag_mutability.is_immutable(tag):
                 whole = repository.tag_mutability.mode == "IMMUTABLE"
                 raise ImageTagAlreadyExists(tag, ref.name, "repository" if whole else "tag")
+        if image is not None and is_archived:
+            # AWS: user guide, "Archiving images": pushed again, an image is active again.
+            restore_images(tx, [image], core.clock())
         image_id = _insert(core, tx, repository, manifest) if image is None else image.id
         for tag in moving:
             store.put_tag(tx, repository.id, tag, image_id)
@@ -108,6 +116,7 @@ def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manif
             missing.append(descriptor)
     if missing:
         raise ReferencedImagesNotFound(_listed(missing), ref.name, ref.registry.id)
+    restore_images(tx, children.values(), core.clock())  # [A]
     limit = core.limits.images_per_repository
     if add_to_image_count(tx, repository.id, 1) > limit:
         raise LimitExceeded(
@@ -140,10 +149,15 @@ def _check_tag_count(core: Core, tx: Transaction, repository: Repository, digest
 
 
 def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId) -> Image:
-    """Give the image's row; raises `ImageNotFound`, or `ImageTagDoesNotMatchDigest`."""
+    """Give the row of an image that may be pulled; raises `ImageNotFound`, or
+    `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
+    """
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        return _find(tx, repository, image_id)
+        image = _find(tx, repository, image_id)
+    if image.storage.status_at(core.clock()) != "ACTIVE":
+        raise ImageInaccessible
+    return image
 
 
 def read_manifest(core: Core, image: Image) -> bytes:
@@ -167,8 +181,8 @@ def is_pull_due(core: Core, image: Image) -> bool:
 
 
 def record_pull(core: Core, image: Image) -> None:
-    """Note that the image was pulled now."""
-    with core.database.write() as tx:
+    """Note that the image was pulled now, if there is room for it: a pull needs none."""
+    with contextlib.suppress(StorageFull), core.database.write() as tx:
         store.record_pull(tx, image.id, core.clock())
 
 
@@ -191,14 +205,20 @@ def list_image_details(
     ref: RepositoryRef,
     *,
     status: str,
+    storage: str,
     after: Position | None,
     limit: int,
 ) -> tuple[list[ImageDetail], Position | None]:
-    """Give a page of images in the order they came, and where the next one goes on."""
+    """Give a page of images in the order they came, and where the next one goes on.
+
+    `status` is TAGGED, UNTAGGED or ANY; `storage` ACTIVE, ARCHIVED, ACTIVATING or ANY.
+    """
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "DescribeImages")
         start = _start(repository, after).image_id
-        images = store.list_images(tx, repository.id, status, start, limit + 1)
+        images = store.list_images(
+            tx, repository.id, status, start, limit + 1, storage=storage, now=core.clock()
+        )
         page = [_detail(tx, image) for image in images[:limit]]
     if len(images) <= limit:
         return page, None
@@ -211,6 +231,7 @@ def list_images(
     ref: RepositoryRef,
     *,
     status: str,
+    storage: str,
     after: Position | None,
     limit: int,
 ) -> tuple[list[ImageId], Position | None]:
@@ -219,7 +240,13 @@ def list_images(
         repository = open_repository(tx, caller, ref, "ListImages")
         start = _start(repository, after)
         rows = store.list_image_ids(
-            tx, repository.id, status, (start.image_id, start.tag), limit + 1
+            tx,
+            repository.id,
+            status,
+            (start.image_id, start.tag),
+            limit + 1,
+            storage=storage,
+            now=core.clock(),
         )
     page = [ImageId(Digest(digest), tag) for _, digest, tag in rows[:limit]]
     if len(rows) <= limit:
@@ -239,10 +266,10 @@ def _start(repository: Repository, after: Position | None) -> Position:
 def list_tags(
     core: Core, caller: Caller, ref: RepositoryRef, *, after: str, limit: int
 ) -> tuple[list[str], bool]:
-    """Give a page of tags in lexical order, and whether there are more."""
+    """Give a page of the tags of active images in lexical order, and whether there are more."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "ListImages")
-        tags = store.list_tags(tx, repository.id, after, limit + 1)
+        tags = store.list_tags(tx, repository.id, after, limit + 1, now=core.clock())
     return tags[:limit], len(tags) > limit
 
 
@@ -252,38 +279,62 @@ def list_image_referrers(
     ref: RepositoryRef,
     subject: str,
     *,
-    artifact_type: str,
-    after: int,
+    artifact_types: Sequence[str] = (),
+    storage: str = "ACTIVE",
+    after: int = 0,
+    limit: int = REFERRERS_PAGE,
 ) -> tuple[list[Referrer], int | None]:
     """Give a page of the images that name `subject`, and where the next one goes on.
 
-    A subject that does not exist has none. A page ends early when its annotations are long, so
-    that described as an index it is no larger than a manifest may be.
+    Without `artifact_types`, those of any. A subject that does not exist has none. A page ends
+    early when its annotations are long, so that described as an index it is no larger than a
+    manifest may be.
     """
     page: list[Referrer] = []
     room = MAX_MANIFEST_SIZE
     with core.database.read() as tx:
         # AWS: listing referrers takes the permission to get images.
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        while len(page) < _REFERRERS_PAGE:
+        while len(page) < limit:
+            step = min(_REFERRERS_STEP, limit - len(page))
             found = store.list_referrers(
                 tx,
                 repository.id,
                 subject,
-                artifact_type=artifact_type,
+                artifact_types=artifact_types,
+                storage=storage,
                 after=after,
-                limit=_REFERRERS_STEP,
+                limit=step + 1,
+                now=core.clock(),
             )
-            for one in found:
+            for one in found[:step]:
                 # A description repeats no more than the manifest says, and adds its digest.
                 room -= one.size + _DESCRIPTOR_SIZE
                 if room < 0 and page:
                     return page, page[-1].id
                 page.append(one)
-            if len(found) < _REFERRERS_STEP:
+            if len(found) <= step:
                 return page, None
-            after = found[-1].id
+            after = page[-1].id
     return page, after
+
+
+def update_image_storage_class(
+    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId, *, is_archive: bool
+) -> ImageDetail:
+    """Archive the image, or begin its restore; give it as it is then.
+
+    What is already so is left alone. Raises `ImageNotFound`,
+    `ImageStorageClassUpdateNotSupported`.
+    """
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "UpdateImageStorageClass")
+        image, now = _find(tx, repository, image_id), core.clock()
+        if is_archive:
+            archive_image(tx, image, now)
+        elif image.storage.status == "ARCHIVED":
+            restore_images(tx, [image], now + core.limits.activation)
+        return _detail(tx, _find(tx, repository, ImageId(image.digest)))
 
 
 def batch_delete_image(

@@ -22,6 +22,7 @@ from ecrate.domain.errors import (
     InvalidLayerPart,
     InvalidParameter,
     LayerAlreadyExists,
+    LayerInaccessible,
     LayerInUse,
     LayerNotFound,
     LayerPartTooSmall,
@@ -33,9 +34,11 @@ from ecrate.domain.errors import (
 from ecrate.domain.layers import MAX_PARTS, MIB, MIN_PART_SIZE, Layer, Part, Upload
 from ecrate.domain.names import ALGORITHMS, Digest, RepositoryRef
 from ecrate.domain.principals import Caller
+from ecrate.domain.repositories import Repository
 from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
 from ecrate.store import layers as store
+from ecrate.store.database import Transaction
 
 _WAIT_FOR_WRITER: Final = 5.0
 _TOUCH_EVERY: Final = 3600.0
@@ -111,6 +114,7 @@ class LayerWriter:
         self.upload = current
         self._hasher = resume_hasher(current.hash_state)
         self._size = current.size
+        self._has_uncounted = False
         self._touched_at = core.clock()
 
     @property
@@ -125,6 +129,7 @@ class LayerWriter:
             raise LimitExceeded(f"A layer can have at most {limit} bytes")
         if self._hasher is not None:
             self._hasher.update(data)
+        self._has_uncounted = True
         self._file.write(data)
         self._size += len(data)
         now = self._core.clock()
@@ -159,9 +164,14 @@ class LayerWriter:
             if not store.update_upload(tx, before, after):
                 raise UploadNotFound(before.id, self._ref.name, self._ref.registry.id)
         self.upload = after
+        self._has_uncounted = False
         return after.size
 
     def close(self) -> None:
+        if self._has_uncounted:
+            # They must not take up a disk that may just have become full.
+            with contextlib.suppress(OSError):
+                self._file.start(self.upload.size)
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -380,7 +390,9 @@ def mount_layer(
                 found = open_repository(tx, caller, place, "GetDownloadUrlForLayer")
                 layer = store.find_layer(tx, found.id, digest)
                 # AWS: user guide, "Blob mounting": both repositories are encrypted alike.
-                if layer is not None and found.encryption == repository.encryption:
+                if layer is None or found.encryption != repository.encryption:
+                    continue
+                if not store.is_archived_layer(tx, found.id, layer.blob_id, core.clock()):
                     store.link_layer(tx, repository.id, layer.blob_id, core.clock())
                     return True
     return False
@@ -407,11 +419,15 @@ def cancel_layer_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_i
 
 @dataclass(frozen=True, slots=True)
 class LayerAvailability:
-    """One answer of `batch_check_layer_availability`; `layer` is None where there is none."""
+    """One answer of `batch_check_layer_availability`; `layer` is None where there is none.
+
+    `is_archived`: the images that need it are all archived.
+    """
 
     digest: str
     layer: Layer | None
     media_type: str | None = None
+    is_archived: bool = False
 
 
 def batch_check_layer_availability(
@@ -428,14 +444,21 @@ def batch_check_layer_availability(
 
 
 def check_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
-    """Give one layer; raises `LayerNotFound`. One that `is_fading` has to be renewed, and
-    checked again, before a client may be told that it is there.
+    """Give one layer; raises `LayerNotFound`, `LayerInaccessible`. One that `is_fading` has to
+    be renewed, and checked again, before a client may be told that it is there.
     """
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        layer = store.find_layer(tx, repository.id, digest)
+        return _readable_layer(core, tx, repository, digest)
+
+
+def _readable_layer(core: Core, tx: Transaction, repository: Repository, digest: str) -> Layer:
+    name, registry = repository.ref.name, repository.ref.registry
+    layer = store.find_layer(tx, repository.id, digest)
     if layer is None:
-        raise LayerNotFound(digest, ref.name, ref.registry.id)
+        raise LayerNotFound(digest, name, registry.id)
+    if store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock()):
+        raise LayerInaccessible(digest, name, registry.id)
     return layer
 
 
@@ -459,31 +482,27 @@ def _availability(
         repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
         for digest in digests:
             layer = store.find_layer(tx, repository.id, digest)
-            media_type = (
-                None
-                if layer is None
-                else store.find_layer_media_type(tx, repository.id, layer.blob_id)
-            )
-            answers.append(LayerAvailability(digest, layer, media_type))
+            if layer is None:
+                answers.append(LayerAvailability(digest, None))
+                continue
+            media_type = store.find_layer_media_type(tx, repository.id, layer.blob_id)
+            is_archived = store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock())
+            answers.append(LayerAvailability(digest, layer, media_type, is_archived))
     return answers
 
 
 def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
-    """Give a layer that the caller may download; raises `LayerNotFound`."""
+    """Give a layer that the caller may download; raises `LayerNotFound`, `LayerInaccessible`."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        layer = store.find_layer(tx, repository.id, digest)
-    if layer is None:
-        raise LayerNotFound(digest, ref.name, ref.registry.id)
-    return layer
+        return _readable_layer(core, tx, repository, digest)
 
 
 def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
     """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        if store.find_layer(tx, repository.id, digest) is None:
-            raise LayerNotFound(digest, ref.name, ref.registry.id)
+        _readable_layer(core, tx, repository, digest)
     payload = {
         "repository": repository.id,
         "digest": digest,
@@ -494,11 +513,14 @@ def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, d
 
 def find_layer_to_download(core: Core, seal: str) -> Layer:
     """Give the layer that a download URL names; raises `InvalidToken`, `ExpiredToken`,
-    `LayerNotFound` when the layer or its repository is gone.
+    `LayerNotFound` when the layer or its repository is gone, or archived.
     """
     payload = core.seals.open(_DOWNLOAD, seal, core.clock())
+    repository_id = payload["repository"]
     with core.database.read() as tx:
-        layer = store.find_layer(tx, payload["repository"], payload["digest"])
+        layer = store.find_layer(tx, repository_id, payload["digest"])
+        if layer and store.is_archived_layer(tx, repository_id, layer.blob_id, core.clock()):
+            layer = None
     if layer is None:
         raise LayerNotFound(payload["digest"], "", "")
     return layer

@@ -50,7 +50,8 @@ class Database(Protocol):
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that is durable when the block ends; an exception undoes it.
 
-        Raises `ConstraintError` out of the statement that broke a constraint.
+        Raises `ConstraintError` out of the statement that broke a constraint, and `StorageFull`
+        at the block's end when there was no room for what it wrote.
         """
 
     def close(self) -> None:

@@ -6,15 +6,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecrate.domain.images import Image, Manifest, Referrer
+from ecrate.domain.images import Image, Manifest, Referrer, Storage
 from ecrate.domain.names import Digest
 from ecrate.store.database import Row, Transaction
 
 _COLUMNS = (
     "i.id, i.digest, i.media_type, i.artifact_media_type, i.size, i.pushed_at, i.last_pulled_at, "
-    "i.subject, i.tag_count"
+    "i.subject, i.tag_count, i.status, i.archived_at, i.activated_at"
 )
 _STATUS = {"TAGGED": " AND i.tag_count > 0", "UNTAGGED": " AND i.tag_count = 0", "ANY": ""}
+# Of the storage class; each asks for the time once, see `domain.images.Storage`.
+ACTIVE_IMAGE = "(i.status = 'ACTIVE' OR (i.status = 'ACTIVATING' AND i.activated_at <= ?))"
+_STORAGE = {
+    "ACTIVE": f" AND {ACTIVE_IMAGE}",
+    "ARCHIVED": " AND i.status <> 'ACTIVE' AND i.status = 'ARCHIVED' AND ? IS NOT NULL",
+    "ACTIVATING": " AND i.status <> 'ACTIVE' AND i.status = 'ACTIVATING' AND i.activated_at > ?",
+    "ANY": " AND ? IS NOT NULL",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,36 +169,56 @@ def list_tags_of_image(tx: Transaction, image_id: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-def list_tags(tx: Transaction, repository_id: int, after: str, limit: int) -> list[str]:
-    """Give up to `limit` tags in lexical order, those behind `after`."""
+def list_tags(
+    tx: Transaction, repository_id: int, after: str, limit: int, *, now: float
+) -> list[str]:
+    """Give up to `limit` tags of active images in lexical order, those behind `after`."""
     rows = tx.all(
-        "SELECT tag FROM tags WHERE repository_id = ? AND tag > ? ORDER BY tag LIMIT ?",
+        "SELECT t.tag FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - a constant
+        f"WHERE t.repository_id = ? AND t.tag > ? AND {ACTIVE_IMAGE} ORDER BY t.tag LIMIT ?",
         repository_id,
         after,
+        now,
         limit,
     )
     return [row[0] for row in rows]
 
 
 def list_images(
-    tx: Transaction, repository_id: int, status: str, after: int, limit: int
+    tx: Transaction,
+    repository_id: int,
+    status: str,
+    after: int,
+    limit: int,
+    *,
+    storage: str = "ANY",
+    now: float = 0.0,
 ) -> list[Image]:
     """Give up to `limit` images in the order they came, those behind the id `after`.
 
-    `status` is TAGGED, UNTAGGED or ANY.
+    `status` is TAGGED, UNTAGGED or ANY; `storage` ACTIVE, ARCHIVED, ACTIVATING or ANY, as it is
+    at the time `now`.
     """
     rows = tx.all(
         f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.id > ?"  # noqa: S608 - constants
-        f"{_STATUS[status]} ORDER BY i.id LIMIT ?",
+        f"{_STATUS[status]}{_STORAGE[storage]} ORDER BY i.id LIMIT ?",
         repository_id,
         after,
+        now,
         limit,
     )
     return [_image(row) for row in rows]
 
 
 def list_image_ids(
-    tx: Transaction, repository_id: int, status: str, after: tuple[int, str], limit: int
+    tx: Transaction,
+    repository_id: int,
+    status: str,
+    after: tuple[int, str],
+    limit: int,
+    *,
+    storage: str,
+    now: float,
 ) -> list[tuple[int, str, str | None]]:
     """Give (id, digest, tag) for each tag, and once without a tag for an untagged image."""
     return [
@@ -198,11 +226,12 @@ def list_image_ids(
         for row in tx.all(
             "SELECT i.id, i.digest, t.tag FROM images i LEFT JOIN tags t ON t.image_id = i.id "  # noqa: S608 - constants
             "WHERE i.repository_id = ? AND i.id >= ? AND (i.id > ? OR t.tag > ?)"
-            f"{_STATUS[status]} ORDER BY i.id, t.tag LIMIT ?",
+            f"{_STATUS[status]}{_STORAGE[storage]} ORDER BY i.id, t.tag LIMIT ?",
             repository_id,
             after[0],
             after[0],
             after[1],
+            now,
             limit,
         )
     ]
@@ -223,28 +252,74 @@ def list_referrers(
     repository_id: int,
     subject: str,
     *,
-    artifact_type: str,
+    artifact_types: Sequence[str],
+    storage: str,
     after: int,
     limit: int,
+    now: float,
 ) -> list[Referrer]:
     """Give up to `limit` images whose subject this is, in the order they came, those behind the
-    id `after`; of one artifact type only, unless that is empty.
+    id `after`; of these artifact types only, unless there are none.
     """
+    places = ", ".join("?" * len(artifact_types))
     rows = tx.all(
-        "SELECT id, digest, media_type, manifest_size, artifact_media_type, annotations "
-        "FROM images WHERE repository_id = ? AND subject = ? AND id > ? "
-        "AND (? = '' OR artifact_media_type = ?) ORDER BY id LIMIT ?",
+        "SELECT i.id, i.digest, i.media_type, i.manifest_size, i.artifact_media_type, "  # noqa: S608 - constants
+        "i.annotations, i.status, i.archived_at, i.activated_at "
+        "FROM images i WHERE i.repository_id = ? AND i.subject = ? AND i.id > ?"
+        f"{_STORAGE[storage]}"
+        f"{f' AND i.artifact_media_type IN ({places})' if artifact_types else ''} "
+        "ORDER BY i.id LIMIT ?",
         repository_id,
         subject,
         after,
-        artifact_type,
-        artifact_type,
+        now,
+        *artifact_types,
         limit,
     )
     return [
-        Referrer(row[0], Digest(row[1]), row[2], row[3], row[4], json.loads(row[5] or "{}"))
+        Referrer(
+            row[0],
+            Digest(row[1]),
+            row[2],
+            row[3],
+            row[4],
+            json.loads(row[5] or "{}"),
+            Storage(row[6], row[7], row[8]),
+        )
         for row in rows
     ]
+
+
+def update_storage(tx: Transaction, image_id: int, storage: Storage) -> None:
+    tx.run(
+        "UPDATE images SET status = ?, archived_at = ?, activated_at = ? WHERE id = ?",
+        storage.status,
+        storage.archived_at,
+        storage.activated_at,
+        image_id,
+    )
+
+
+def list_children(tx: Transaction, image_id: int) -> list[Image]:
+    """Give the images that this index lists."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM image_children c JOIN images i ON i.id = c.child_id "  # noqa: S608 - constants
+        "WHERE c.image_id = ? ORDER BY i.id",
+        image_id,
+    )
+    return [_image(row) for row in rows]
+
+
+def is_listed_by_active(tx: Transaction, image_id: int) -> bool:
+    """Tell whether an index that is not archived lists this image."""
+    return (
+        tx.one(
+            "SELECT 1 FROM image_children c JOIN images i ON i.id = c.image_id "
+            "WHERE c.child_id = ? AND i.status <> 'ARCHIVED' LIMIT 1",
+            image_id,
+        )
+        is not None
+    )
 
 
 def record_pull(tx: Transaction, image_id: int, now: float) -> None:
@@ -262,4 +337,5 @@ def _image(row: Row) -> Image:
         last_pulled_at=row[6],
         subject=row[7],
         tag_count=row[8],
+        storage=Storage(row[9], row[10], row[11]),
     )

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from ecrate.domain.layers import Layer, Upload
 from ecrate.domain.names import Digest, RegistryRef
 from ecrate.store.database import Row, Transaction
+from ecrate.store.images import ACTIVE_IMAGE
 
 _UPLOAD = (
     "id, repository_id, principal, size, parts, last_part_first_byte, has_short_part, "
@@ -33,6 +34,22 @@ def find_layer_media_type(tx: Transaction, repository_id: int, blob_id: int) -> 
         blob_id,
     )
     return None if row is None else str(row[0])
+
+
+def is_archived_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:
+    """Tell whether images of the repository need the layer, and none of them is active."""
+    return (
+        tx.one(
+            "SELECT 1 FROM layers l WHERE l.repository_id = ? AND l.blob_id = ? "  # noqa: S608 - a constant
+            "AND l.image_count > 0 AND NOT EXISTS (SELECT 1 FROM image_layers r "
+            "JOIN images i ON i.id = r.image_id WHERE r.repository_id = l.repository_id "
+            f"AND r.blob_id = l.blob_id AND {ACTIVE_IMAGE})",
+            repository_id,
+            blob_id,
+            now,
+        )
+        is not None
+    )
 
 
 def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], now: float) -> None:

@@ -7,6 +7,7 @@ where SQLite's own busy handler sleeps up to 100 ms between tries.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import sqlite3
 import threading
@@ -15,9 +16,12 @@ from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Final
 
+from ecrate.domain.errors import StorageFull
 from ecrate.store.database import SCHEMA_VERSION, ConstraintError, DataTooNewError, Row
+
+_LOG: Final = logging.getLogger("ecrate")
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -208,4 +212,19 @@ class _Write:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._database.end_write(commit=kind is None)
+        try:
+            self._database.end_write(commit=kind is None)
+        except sqlite3.OperationalError as failure:
+            if not _is_full(failure):
+                raise
+            error = failure
+        if _is_full(error):
+            _LOG.error("no space left for the database: %s", error)
+            raise StorageFull from error
+
+
+def _is_full(error: BaseException | None) -> bool:
+    return (
+        isinstance(error, sqlite3.OperationalError)
+        and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+    )

@@ -10,6 +10,7 @@ connection goes on serving requests. After a failure the connection is closed.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from asyncio import Transport
@@ -50,7 +51,8 @@ async def hand_off(request: BaseRequest, length: int, sink: Sink, threads: Threa
     """Give all `length` bytes of the body to `sink`, in a thread, in pieces up to 1 MiB.
 
     Raises `BodyTruncated` when the client ends early or sends nothing for a minute, and whatever
-    `sink` raises; the connection then ends after the answer.
+    `sink` raises. The rest of the body is still to come then, so the connection has to end after
+    the answer.
     """
     transport, protocol = request.transport, request.protocol
     assert isinstance(transport, Transport)  # noqa: S101 - can_hand_off has seen it
@@ -68,22 +70,26 @@ async def hand_off(request: BaseRequest, length: int, sink: Sink, threads: Threa
             connection.settimeout(_TICK)
             if head:
                 sink(memoryview(head))
-            _pump(connection, length - len(head), length, sink, threads)
+            pump(connection, length - len(head), length, sink, threads)
 
     try:
         await threads.run_handoff(receive)
     except BaseException:
-        protocol.close()
-        request.content.feed_eof()
+        # The server reads on for a while after its answer, which a reset would take along.
+        transport.resume_reading()
         raise
-    _expect_next_request(request, protocol)
+    _expect_next_request(protocol)
     request.content.feed_eof()
     transport.resume_reading()
 
 
-def _pump(
+def pump(
     connection: socket.socket, remaining: int, length: int, sink: Sink, threads: Threads
 ) -> None:
+    """Give the `remaining` of `length` bytes to `sink`; the socket's timeout is one tick.
+
+    Raises `BodyTruncated` after all that came was given away.
+    """
     buffer = memoryview(bytearray(min(_PIECE, max(remaining, 1))))
     filled = stalled = 0
     while remaining:
@@ -108,10 +114,10 @@ def _pump(
             filled = 0
 
 
-def _expect_next_request(request: BaseRequest, protocol: RequestHandler) -> None:
+def _expect_next_request(protocol: RequestHandler) -> None:
     protocol._parser = HttpRequestParser(  # noqa: SLF001 - the parser cannot be told to skip
         protocol,
-        request.loop,
+        asyncio.get_running_loop(),
         protocol._read_bufsize,  # noqa: SLF001
         max_line_size=protocol.max_line_size,
         max_headers=protocol.max_headers,

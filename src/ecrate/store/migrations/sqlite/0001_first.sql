@@ -128,11 +128,15 @@ CREATE TABLE images (
     annotations TEXT,
     manifest_size INTEGER NOT NULL,
     tag_count INTEGER NOT NULL DEFAULT 0,
+    status TEXT NOT NULL DEFAULT 'ACTIVE',
+    archived_at REAL,
+    activated_at REAL,
     UNIQUE (repository_id, digest)
 );
 CREATE INDEX images_tagged ON images (repository_id, id) WHERE tag_count > 0;
 CREATE INDEX images_untagged ON images (repository_id, id) WHERE tag_count = 0;
 CREATE INDEX images_in_order ON images (repository_id, id);
+CREATE INDEX images_archived ON images (repository_id, id) WHERE status <> 'ACTIVE';
 CREATE INDEX images_by_subject ON images (repository_id, subject, id) WHERE subject IS NOT NULL;
 
 -- The documents, apart from their rows, so that lists of images stay small.

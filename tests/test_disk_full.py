@@ -1,0 +1,259 @@
+"""A full disk: a clear refusal, nothing acknowledged lost, reads as ever, writes with new room.
+
+The data directory is a small tmpfs, filled up with a file of the test's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.support.clients import miss
+from tests.support.images import OCI_MANIFEST, MadeImage, digest_of, make_image
+from tests.support.server import Server, running_server
+
+MIB = 1024 * 1024
+SIZE = 32 * MIB
+TEXT = "There is no space left on the server's disk."
+CONTENT = os.urandom(8 * MIB)
+
+
+@dataclass(frozen=True)
+class SmallDisk:
+    """A filesystem of `SIZE` bytes."""
+
+    root: Path
+
+    @property
+    def free(self) -> int:
+        told = os.statvfs(self.root)
+        return told.f_bavail * told.f_bsize
+
+    def fill(self, *, but: int) -> None:
+        """Leave `but` bytes free."""
+        with (self.root / "ballast").open("ab") as ballast:
+            if self.free > but:
+                os.posix_fallocate(ballast.fileno(), ballast.tell(), self.free - but)
+
+    def clear(self) -> None:
+        (self.root / "ballast").unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+    if os.geteuid() != 0:
+        miss("mounting a small disk needs root")
+    words = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "ecrate-test", str(tmp_path)]
+    mounted = subprocess.run(words, capture_output=True, text=True, check=False)
+    if mounted.returncode != 0:
+        miss(f"a small disk cannot be mounted: {mounted.stderr}")
+    yield SmallDisk(tmp_path)
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A server on a small disk, with a repository `shop` that has images `v0` to `v4`."""
+
+    server: Server
+    disk: SmallDisk
+    http: httpx.Client
+    images: tuple[MadeImage, ...]
+
+    def begin(self) -> str:
+        return self.http.post("/v2/shop/blobs/uploads/").headers["Location"]
+
+    def append(self, location: str, content: bytes) -> httpx.Response:
+        return self.http.patch(location, content=content)
+
+    def received(self, location: str) -> str:
+        return self.http.get(location).headers["Range"]
+
+    def push(self, image: MadeImage, tag: str) -> int:
+        """Push an image and give the status of the last answer."""
+        for blob in image.blobs:
+            self.http.put(self.begin(), params={"digest": blob.digest}, content=blob.content)
+        headers = {"Content-Type": OCI_MANIFEST}
+        path = f"/v2/shop/manifests/{tag}"
+        return self.http.put(path, content=image.manifest, headers=headers).status_code
+
+    def pull(self, image: MadeImage, tag: str) -> bool:
+        """Tell whether all of an image comes as it was pushed."""
+        manifest = self.http.get(f"/v2/shop/manifests/{tag}").text
+        blobs = [self.http.get(f"/v2/shop/blobs/{blob.digest}").content for blob in image.blobs]
+        return (manifest, blobs) == (image.manifest, [blob.content for blob in image.blobs])
+
+
+@pytest.fixture
+def shop(disk: SmallDisk) -> Iterator[Shop]:
+    images = tuple(make_image(MIB // 2) for _ in range(5))
+    with running_server(disk.root / "data") as server, server.http() as http:
+        server.ecr().create_repository(repositoryName="shop")
+        made = Shop(server, disk, http, images)
+        for number, image in enumerate(images):
+            assert made.push(image, f"v{number}") == 201
+        yield made
+
+
+def streamed(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), 65536):
+        yield content[start : start + 65536]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(lambda: CONTENT, id="with-a-length"),
+        pytest.param(lambda: streamed(CONTENT), id="streamed"),
+        pytest.param(lambda: CONTENT[: MIB + 1], id="a-little-too-much"),
+    ],
+)
+def test_patch_beyond_the_disk_is_refused(
+    shop: Shop, body: Callable[[], bytes | Iterator[bytes]]
+) -> None:
+    location = shop.begin()
+    shop.disk.fill(but=MIB)
+
+    refused = shop.http.patch(location, content=body())
+
+    assert refused.status_code == 507
+    assert json.loads(refused.text) == {"errors": [{"code": "UNKNOWN", "message": TEXT}]}
+    assert refused.headers["Connection"] == "close"
+
+
+def test_upload_layer_part_beyond_the_disk_is_refused(shop: Shop) -> None:
+    ecr = shop.server.ecr()
+    upload_id = ecr.initiate_layer_upload(repositoryName="shop")["uploadId"]
+    shop.disk.fill(but=MIB)
+
+    with pytest.raises(ecr.exceptions.ServerException) as refused:
+        ecr.upload_layer_part(
+            repositoryName="shop",
+            uploadId=upload_id,
+            partFirstByte=0,
+            partLastByte=len(CONTENT) - 1,
+            layerPartBlob=CONTENT,
+        )
+
+    assert refused.value.response["Error"]["Message"] == TEXT
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
+
+
+@pytest.mark.parametrize(
+    ("operation", "parameters"),
+    [
+        pytest.param("create_repository", {"repositoryName": "other"}, id="create-repository"),
+        pytest.param(
+            "initiate_layer_upload", {"repositoryName": "shop"}, id="initiate-layer-upload"
+        ),
+        pytest.param("put_image", {"repositoryName": "shop", "imageTag": "new"}, id="put-image"),
+    ],
+)
+def test_rows_beyond_the_disk_are_refused(
+    shop: Shop, operation: str, parameters: dict[str, str]
+) -> None:
+    manifest = {"imageManifest": shop.images[0].manifest} if operation == "put_image" else {}
+    shop.disk.fill(but=0)
+
+    with pytest.raises(ClientError) as refused:
+        getattr(shop.server.ecr(), operation)(**parameters, **manifest)
+
+    assert refused.value.response["Error"]["Code"] == "ServerException"
+    assert refused.value.response["Error"]["Message"] == TEXT
+
+
+def test_refused_bytes_give_their_room_back(shop: Shop) -> None:
+    location = shop.begin()
+    shop.append(location, CONTENT[:MIB])
+    shop.disk.fill(but=4 * MIB)
+    before = shop.disk.free
+
+    refused = shop.append(location, CONTENT)
+
+    assert refused.status_code == 507
+    assert shop.disk.free == before
+
+
+def test_pulls_go_on_with_a_full_disk(shop: Shop) -> None:
+    shop.disk.fill(but=0)
+
+    pulled = [shop.pull(image, f"v{number}") for number, image in enumerate(shop.images)]
+
+    assert pulled == [True] * len(shop.images)
+
+
+def test_api_reads_go_on_with_a_full_disk(shop: Shop) -> None:
+    ecr = shop.server.ecr()
+    digests = [image.layers[0].digest for image in shop.images]
+    shop.disk.fill(but=0)
+
+    listed = ecr.list_images(repositoryName="shop")["imageIds"]
+    layers = ecr.batch_check_layer_availability(repositoryName="shop", layerDigests=digests)[
+        "layers"
+    ]
+    images = ecr.batch_get_image(
+        repositoryName="shop", imageIds=[{"imageDigest": image.digest} for image in shop.images]
+    )["images"]
+    url = ecr.get_download_url_for_layer(repositoryName="shop", layerDigest=digests[0])[
+        "downloadUrl"
+    ]
+
+    assert len(listed) == len(images) == len(shop.images)
+    assert {layer["layerAvailability"] for layer in layers} == {"AVAILABLE"}
+    assert digest_of(httpx.get(url).content) == digests[0]
+    assert len(ecr.get_authorization_token()["authorizationData"]) == 1
+
+
+def test_upload_goes_on_once_there_is_room(shop: Shop) -> None:
+    location = shop.begin()
+    shop.append(location, CONTENT[:MIB])
+    shop.disk.fill(but=MIB)
+    shop.append(location, CONTENT[MIB:])
+    kept = shop.received(location)
+    shop.disk.clear()
+
+    shop.append(location, CONTENT[MIB:])
+
+    done = shop.http.put(location, params={"digest": digest_of(CONTENT)})
+    assert kept == f"0-{MIB - 1}"
+    assert done.status_code == 201
+    assert shop.http.get(f"/v2/shop/blobs/{digest_of(CONTENT)}").content == CONTENT
+
+
+def test_push_works_again_once_there_is_room(shop: Shop) -> None:
+    new = make_image(4 * MIB)
+    shop.disk.fill(but=MIB)
+    without_layers = shop.push(new, "new")
+    shop.disk.fill(but=0)
+    refused = shop.http.post("/v2/shop/blobs/uploads/")
+    shop.disk.clear()
+
+    done = shop.push(new, "new")
+
+    assert (without_layers, refused.status_code, done) == (404, 507, 201)
+    assert shop.pull(new, "new")
+
+
+def test_restart_after_a_full_disk_finds_everything(shop: Shop) -> None:
+    new = make_image(4 * MIB)
+    shop.disk.fill(but=MIB)
+    shop.push(new, "new")
+    shop.disk.fill(but=0)
+    shop.http.post("/v2/shop/blobs/uploads/")
+    shop.server.kill()
+
+    with running_server(shop.server.data) as server, server.http() as http:
+        again = Shop(server, shop.disk, http, shop.images)
+        pulled = [again.pull(image, f"v{number}") for number, image in enumerate(shop.images)]
+        status = http.get("/v2/shop/manifests/new").status_code
+
+    assert pulled == [True] * len(shop.images)
+    assert status == 404
