@@ -25,9 +25,11 @@ from ecrate.domain.names import RegistryRef
 from ecrate.oci.front import OciFront
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
 from ecrate.operations.core import Core, Limits
+from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.seals import Seals
+from ecrate.operations.tokens import SECRET
 from ecrate.settings import SettingError, Settings
-from ecrate.store.access_keys import AccessKey, has_access_keys, insert_access_key
+from ecrate.store import identities
 from ecrate.store.database import DataTooNewError
 from ecrate.store.sqlite import SqliteDatabase, migrate
 from ecrate.web.body import Bodies
@@ -78,7 +80,7 @@ class Started:
 
     endpoint: str
     credentials: Path
-    new_key: AccessKey | None
+    new_key: NewAccessKey | None
 
 
 def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int:
@@ -135,7 +137,7 @@ def _endpoint(settings: Settings, port: int) -> str:
     return f"{'https' if settings.tls_certificate else 'http'}://{host}:{port}"
 
 
-def _prepare(settings: Settings, layout: Layout) -> AccessKey | None:
+def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     """Make what a first start needs: secret, schema, root key. Give the key if it is new."""
     try:
         migrate(layout.database)
@@ -149,21 +151,27 @@ def _prepare(settings: Settings, layout: Layout) -> AccessKey | None:
     database = SqliteDatabase(layout.database)
     try:
         with database.write() as tx:
-            if has_access_keys(tx):
+            if identities.has_principals(tx):
                 return None
-            key = AccessKey(
-                id="AKIA"
-                + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16)),
-                secret=secrets.token_urlsafe(30),
-                registry_id=settings.account_id,
-                principal=f"arn:aws:iam::{settings.account_id}:root",
+            now, account = time.time(), settings.account_id
+            root = identities.insert_principal(
+                tx,
+                account,
+                "root",
+                "root",
+                arn=arn_of(account, "root", ""),
+                trust_policy=None,
+                now=now,
             )
+            seals = Seals(bytes.fromhex(layout.secret.read_text(encoding="ascii")))
+            key_id = new_key_id("AKIA")
+            key = NewAccessKey(key_id, seals.derive(SECRET, key_id))
             # The file comes first: a key that nobody can read would be of no use.
             _write_private(
                 layout.credentials,
                 f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n",
             )
-            insert_access_key(tx, key, time.time())
+            identities.insert_access_key(tx, key.id, root.id, now)
             return key
     finally:
         database.close()

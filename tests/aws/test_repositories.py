@@ -194,7 +194,7 @@ def test_create_repository_in_another_account_is_denied(server: Server) -> None:
     assert code == "AccessDeniedException"
     assert message == (
         f"User: arn:aws:iam::{ACCOUNT}:root is not authorized to perform: ecr:CreateRepository "
-        f"on resource: arn:aws:ecr:{REGION}:{OTHER_ACCOUNT}:repository/* because no "
+        f"on resource: arn:aws:ecr:{REGION}:{OTHER_ACCOUNT}:repository/ab because no "
         "resource-based policy allows the ecr:CreateRepository action"
     )
 

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, digest_of, make_image
+from tests.support.policies import open_to_all
 from tests.support.registry import (
     MIB,
     error_of,
@@ -361,6 +362,7 @@ def public_image() -> Iterator[tuple[Server, MadeImage]]:
         running.http() as http,
     ):
         running.ecr().create_repository(repositoryName="deletes/public")
+        open_to_all(running.ecr(), "deletes/public")
         image = make_image()
         push_image(http, "deletes/public", image, "latest")
         push_blob(http, "deletes/public", CONTENT)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from tests.support.images import digest_of, make_image
+from tests.support.policies import open_to_all
 from tests.support.registry import (
     error_of,
     files_of,
@@ -286,6 +287,8 @@ def public_server() -> Iterator[Server]:
     ):
         running.ecr().create_repository(repositoryName="mounts/source")
         running.ecr().create_repository(repositoryName="mounts/target")
+        open_to_all(running.ecr(), "mounts/source")
+        open_to_all(running.ecr(), "mounts/target")
         push_blob(http, "mounts/source", CONTENT)
         yield running
 

@@ -10,17 +10,26 @@ from ecrate.domain.errors import ExpiredToken, InvalidToken, UnknownAccessKey
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations import tokens
-from ecrate.store.access_keys import AccessKey, insert_access_key
+from ecrate.store import identities
 from tests.support.core import CALLER, HOUR, REGISTRY, Bench
 
-KEY = AccessKey(CALLER.access_key_id, "secret", REGISTRY.id, CALLER.arn)
+KEY = CALLER.access_key_id
 
 
 @pytest.fixture
 def password(bench: Bench) -> str:
     """A token's password; its key is known."""
     with bench.writing() as tx:
-        insert_access_key(tx, KEY, bench.clock.now)
+        root = identities.insert_principal(
+            tx,
+            REGISTRY.id,
+            "root",
+            "root",
+            arn=CALLER.arn,
+            trust_policy=None,
+            now=bench.clock.now,
+        )
+        identities.insert_access_key(tx, KEY, root.id, bench.clock.now)
     return tokens.get_authorization_token(bench.core, CALLER).password
 
 
@@ -59,14 +68,14 @@ def test_token_of_a_key_that_was_taken_away_is_refused_at_once(bench: Bench, pas
 
 
 def test_token_of_a_key_that_changed_hands_is_refused(bench: Bench, password: str) -> None:
-    change_key(bench, "UPDATE access_keys SET registry_id = ?", "210987654321")
+    change_key(bench, "UPDATE principals SET registry_id = ?", "210987654321")
 
     with pytest.raises(InvalidToken):
         tokens.authenticate_token(bench.core, password)
 
 
 def test_token_speaks_for_whom_its_key_speaks_now(bench: Bench, password: str) -> None:
-    change_key(bench, "UPDATE access_keys SET principal = ?", "arn:aws:iam::123456789012:user/less")
+    change_key(bench, "UPDATE principals SET arn = ?", "arn:aws:iam::123456789012:user/less")
 
     caller = tokens.authenticate_token(bench.core, password)
 
@@ -74,7 +83,7 @@ def test_token_speaks_for_whom_its_key_speaks_now(bench: Bench, password: str) -
 
 
 def test_download_seal_is_no_token(bench: Bench) -> None:
-    seal = bench.core.seals.seal("download", {"key": KEY.id, "account": REGISTRY.id})
+    seal = bench.core.seals.seal("download", {"key": KEY, "account": REGISTRY.id})
 
     with pytest.raises(InvalidToken):
         tokens.authenticate_token(bench.core, seal)
@@ -82,7 +91,7 @@ def test_download_seal_is_no_token(bench: Bench) -> None:
 
 @pytest.mark.usefixtures("password")
 def test_key_opens_the_default_region(bench: Bench) -> None:
-    caller = tokens.authenticate_key(bench.core, KEY.id, "secret")
+    caller = tokens.authenticate_key(bench.core, KEY, tokens.secret_of(bench.core, KEY))
 
     assert caller == CALLER
 
@@ -91,9 +100,9 @@ def test_key_opens_the_default_region(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("key_id", "secret"),
     [
-        pytest.param(KEY.id, "Secret", id="secret"),
-        pytest.param(KEY.id, "", id="no-secret"),
-        pytest.param(KEY.id, "\N{SNOWMAN}", id="no-ascii"),
+        pytest.param(KEY, "Secret", id="secret"),
+        pytest.param(KEY, "", id="no-secret"),
+        pytest.param(KEY, "\N{SNOWMAN}", id="no-ascii"),
         pytest.param("AKIAOTHER", "secret", id="key"),
         pytest.param("", "secret", id="no-key"),
     ],
@@ -120,4 +129,4 @@ def test_open_mode_accepts_any_key(
     caller = tokens.authenticate_key(bench.core, key_id, "anything")
 
     registry = RegistryRef(account, REGISTRY.region)
-    assert caller == Caller(f"arn:aws:iam::{account}:root", key_id, registry)
+    assert caller == Caller(f"arn:aws:iam::{account}:root", key_id, registry, is_root=True)

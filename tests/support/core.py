@@ -28,7 +28,9 @@ from ecrate.store.sqlite import SqliteDatabase, migrate
 from tests.support.images import MadeImage, digest_of
 
 REGISTRY = RegistryRef("123456789012", "us-east-1")
-CALLER = Caller("arn:aws:iam::123456789012:root", "AKIDEXAMPLE", REGISTRY)
+CALLER = Caller(
+    "arn:aws:iam::123456789012:root", "AKIDEXAMPLE", REGISTRY, principal_id=1, is_root=True
+)
 START = 1_700_000_000.0
 HOUR = 3600.0
 DAY = 24 * HOUR

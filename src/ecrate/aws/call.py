@@ -34,6 +34,7 @@ class Call(Generic[P]):
     parameters: P
     host: str
     hosts: Hosts
+    session_token: str | None = None
 
     def registry(self, registry_id: str | None = None) -> RegistryRef:
         """Give the registry asked about: the caller's, unless an id names another account's."""

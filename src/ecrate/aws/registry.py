@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def describe_registry(call: Call[dict[str, Any]]) -> dict[str, Any]:
-    described = registry.describe_registry(call.caller, call.registry())
+    described = registry.describe_registry(call.core, call.caller, call.registry())
     return {
         "registryId": described.ref.id,
         "replicationConfiguration": {"rules": list(described.replication_rules)},

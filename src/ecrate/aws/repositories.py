@@ -26,16 +26,15 @@ if TYPE_CHECKING:
 def create_repository(call: Call[t.CreateRepositoryRequestTypeDef]) -> dict[str, Any]:
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
-    encryption = given.get("encryptionConfiguration", {"encryptionType": "AES256"})
+    wanted = given.get("encryptionConfiguration", {"encryptionType": "AES256"})
+    encryption = parse_encryption(wanted["encryptionType"], wanted.get("kmsKey"))
     settings = RepositorySettings(
         tag_mutability=parse_tag_mutability(
             given.get("imageTagMutability", "MUTABLE"),
             given.get("imageTagMutabilityExclusionFilters"),
         ),
         scan_on_push=given.get("imageScanningConfiguration", {}).get("scanOnPush", False),
-        encryption=parse_encryption(encryption["encryptionType"], encryption.get("kmsKey")).with_key(
-            call.caller.registry
-        ),
+        encryption=encryption.with_key(call.caller.registry),
         resource_tags=checked_tags(given.get("tags", ())),
     )
     created = repositories.create_repository(call.core, call.caller, ref, settings)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ecrate.aws import images, layers, repositories, tokens
+from ecrate.aws import images, layers, policies, repositories, tokens
 from ecrate.aws.call import Call
 
 KIB: Final = 1024
@@ -34,6 +34,12 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "BatchGetImage": Entry(images.batch_get_image),
     "CompleteLayerUpload": Entry(layers.complete_layer_upload),
     "CreateRepository": Entry(repositories.create_repository),
+    "DeleteRegistryPolicy": Entry(policies.delete_registry_policy),
+    "DeleteRepositoryPolicy": Entry(policies.delete_repository_policy),
+    "GetRegistryPolicy": Entry(policies.get_registry_policy, only_reads=True),
+    "GetRepositoryPolicy": Entry(policies.get_repository_policy, only_reads=True),
+    "PutRegistryPolicy": Entry(policies.put_registry_policy),
+    "SetRepositoryPolicy": Entry(policies.set_repository_policy),
     "DeleteRepository": Entry(repositories.delete_repository),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
     "DescribeRepositories": Entry(repositories.describe_repositories, only_reads=True),

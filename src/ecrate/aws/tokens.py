@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def get_authorization_token(call: Call[t.GetAuthorizationTokenRequestTypeDef]) -> dict[str, Any]:
-    token = tokens.get_authorization_token(call.core, call.caller)
+    token = tokens.get_authorization_token(call.core, call.caller, call.session_token)
     text = b64encode(f"AWS:{token.password}".encode()).decode()
     ids = call.parameters.get("registryIds") or [call.caller.registry.id]
     return {

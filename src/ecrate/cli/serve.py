@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,7 +58,9 @@ def run(arguments: list[str]) -> int:
 
 def _banner(data: Path, started: Any, *, dev: bool) -> str:
     address = started.endpoint.partition("://")[2]
-    where = "" if data == Path("data") else f" --data {data}"
+    where = "" if data == Path("data") else f" --data {shlex.quote(str(data.absolute()))}"
+    ecrate = _command()
+    login = f"docker login --username AWS --password-stdin {address}"
     lines = [f"ecrate listens on {started.endpoint}"]
     if dev:
         lines.append("development mode: any access key is accepted")
@@ -68,8 +72,17 @@ def _banner(data: Path, started: Any, *, dev: bool) -> str:
     lines += [
         "",
         "try next, in another shell:",
-        f'  eval "$(ecrate env{where})"',
-        f"  aws ecr get-login-password | docker login --username AWS --password-stdin {address}",
-        f"  aws ecr create-repository --repository-name hello && docker push {address}/hello",
+        f'  eval "$({ecrate} env{where})"',
+        f"  {ecrate} ecr get-login-password | {login}",
+        f"  {ecrate} ecr create-repository --repository-name hello",
+        f"  docker tag IMAGE {address}/hello && docker push {address}/hello",
     ]
     return "\n".join(lines)
+
+
+def _command() -> str:
+    """Give what to type for `ecrate`: its path where another shell may not find the name."""
+    own = Path(sys.executable).with_name("ecrate")
+    if not own.exists() or shutil.which("ecrate") == str(own):
+        return "ecrate"
+    return shlex.quote(str(own))

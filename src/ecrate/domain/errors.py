@@ -37,8 +37,7 @@ class AccessDenied(EcrateError):
     """The caller may not do this; `resource` is an ARN or `*`. AWS: IAM's wording."""
 
     text = (
-        "User: {principal} is not authorized to perform: ecr:{action} on resource: {resource} "
-        "because {reason}"
+        "User: {principal} is not authorized to perform: {action} on resource: {resource} {reason}"
     )
     principal: str
     action: str
@@ -65,6 +64,40 @@ class UnknownAccessKey(EcrateError):
     """No active access key has this id, or its secret is another."""
 
     text = "The security token included in the request is invalid."
+
+
+@dataclass(eq=False)
+class PrincipalNotFound(EcrateError):
+    text = "There is no {arn}"
+    arn: str
+
+
+@dataclass(eq=False)
+class PrincipalAlreadyExists(EcrateError):
+    text = "{arn} exists already"
+    arn: str
+
+
+@dataclass(eq=False)
+class MalformedPolicyDocument(EcrateError):
+    text = "The policy is not well formed: {detail}"
+    detail: str
+
+
+@dataclass(eq=False)
+class RepositoryPolicyNotFound(EcrateError):
+    text = (
+        "Repository policy does not exist for the repository with name '{repository_name}' in the "
+        "registry with id '{registry_id}'"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class RegistryPolicyNotFound(EcrateError):
+    text = "Registry policy does not exist in the registry with id '{registry_id}'"
+    registry_id: str
 
 
 @dataclass(eq=False)

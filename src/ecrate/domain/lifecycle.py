@@ -6,10 +6,11 @@ Sources: ECR user guide, "Lifecycle policies", evaluation rules; dossier section
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Final, Literal
 
 from ecrate.domain.names import Digest
@@ -196,14 +197,17 @@ class _Census:
     """
 
     def __init__(self, images: Sequence[LifecycleImage]) -> None:
-        in_order = sorted(range(len(images)), key=lambda at: (images[at].aged_since, at))
-        self.images = [images[at] for at in reversed(in_order)]
+        # Sorting is stable: of two equally old ones, the one that came later is younger.
+        self.images = sorted(images, key=lambda image: image.aged_since)
+        self.images.reverse()
         self.size = len(self.images)
+        self._ages = [-image.aged_since for image in self.images]
         tags = sorted((tag, at) for at, image in enumerate(self.images) for tag in image.tags)
         self._tags = [tag for tag, _ in tags]
         self._owners = [at for _, at in tags]
+        self._text = "".join(f"{tag}\n" for tag in self._tags)
+        self._starts = list(accumulate((len(tag) + 1 for tag in self._tags), initial=0))
         self._by_pattern: dict[tuple[str, ...], int] = {}
-        self._by_age: dict[tuple[CountType, int], int] = {}
         digests = {image.digest.text for image in self.images}
         self._referrers: dict[str, list[LifecycleImage]] = defaultdict(list)
         for image in reversed(self.images):
@@ -254,12 +258,20 @@ class _Census:
         end = bisect_left(self._tags, first + (_LAST_CHARACTER if rest else "\0"), lo=start)
         if rest in ([], [""]):
             return self._owners[start:end]
-        matches = pattern.matches
-        tags = zip(self._tags[start:end], self._owners[start:end], strict=True)
-        if rest[:-1]:
-            return [owner for tag, owner in tags if matches(tag)]
-        last, least = rest[0], len(first) + len(rest[0])
-        return [owner for tag, owner in tags if tag.endswith(last) and len(tag) >= least]
+        return list(self._find(pattern, start, end))
+
+    def _find(self, pattern: TagPattern, start: int, end: int) -> Iterator[int]:
+        """Look for the pattern's longest literal in the text of all tags, a line each."""
+        *middle, last = pattern.literals[1:]
+        literal = max(*middle, f"{last}\n", key=len) if middle else f"{last}\n"
+        text, matches = self._text, pattern.matches
+        position, stop = self._starts[start], self._starts[end]
+        while (position := text.find(literal, position, stop)) >= 0:
+            line_end = text.index("\n", position)
+            line = text.rfind("\n", 0, position) + 1
+            if matches(text[line:line_end]):
+                yield self._owners[bisect_left(self._starts, line)]
+            position = line_end + 1
 
     def select(self, matched: int, rule: LifecycleRule, now: float) -> tuple[int, int]:
         """Give those that the rule's count or age picks out of `matched`, and behind how many
@@ -267,19 +279,12 @@ class _Census:
         """
         if rule.count_type == "imageCountMoreThan":
             end = _end_of(matched, self.size, rule.count_number)
-            return matched & ~_below(end), end
-        return matched & self._older(rule.count_type, rule.count_number, now), 0
-
-    def _older(self, count_type: CountType, days: int, now: float) -> int:
-        known = self._by_age.get((count_type, days))
-        if known is None:
-            limit = now - days * _DAY
-            if count_type == "sinceImagePulled":
-                known = self._set(lambda image: image.used_at < limit)
-            else:
-                known = self._set(lambda image: image.aged_since < limit)
-            self._by_age[count_type, days] = known
-        return known
+        elif rule.count_type == "sinceImagePulled":
+            limit = now - rule.count_number * _DAY
+            return matched & self._set(lambda image: image.used_at < limit), 0
+        else:
+            end = bisect_right(self._ages, rule.count_number * _DAY - now)
+        return matched & ~_below(end), end
 
     def followers(self, subject: LifecycleImage, action: Action) -> Iterator[LifecycleImage]:
         """Give what is about `subject`, directly or not, as far as `action` is possible."""

@@ -98,7 +98,7 @@ def get_token(core: Core, request: BaseRequest) -> Response:
         caller, _ = authenticate(core, request)
     else:
         caller = _nameless(core, registry_of(request.headers.get("Host", "")))
-    token = tokens.issue_bearer(core, caller)
+    token = tokens.issue_bearer(core, caller, _token_in(request))
     document = {
         "token": token,
         "access_token": token,
@@ -106,6 +106,15 @@ def get_token(core: Core, request: BaseRequest) -> Response:
         "issued_at": datetime.fromtimestamp(core.clock(), UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     return Response(body=msgspec.json.encode(document), content_type="application/json")
+
+
+def _token_in(request: BaseRequest) -> str | None:
+    """Give the authorization token among the Basic credentials, if that is what they bring."""
+    kind, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if kind.lower() != "basic":
+        return None
+    user, _, password = b64decode(encoded.strip()).decode().partition(":")
+    return password if user == "AWS" else None
 
 
 def challenge(

@@ -13,14 +13,15 @@ from ecrate.domain.registry import (
     check_account_setting,
     covers_principal,
 )
-from ecrate.operations.authorization import authorize_registry
+from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
 from ecrate.store import registry as store
 from ecrate.store.database import Transaction
 
 
-def describe_registry(caller: Caller, registry: RegistryRef) -> Registry:
-    authorize_registry(caller, registry, "DescribeRegistry")
+def describe_registry(core: Core, caller: Caller, registry: RegistryRef) -> Registry:
+    with core.database.read() as tx:
+        authorize(tx, caller, registry, "DescribeRegistry")
     return Registry(registry)
 
 
@@ -29,16 +30,16 @@ def put_account_setting(
 ) -> None:
     """Set it for good; raises `InvalidParameter` for a name or value that there is not."""
     check_account_setting(name, value)
-    authorize_registry(caller, registry, "PutAccountSetting")
     with core.database.write() as tx:
+        authorize(tx, caller, registry, "PutAccountSetting")
         store.put_account_setting(tx, registry, name, value)
 
 
 def get_account_setting(core: Core, caller: Caller, registry: RegistryRef, name: str) -> str:
     """Give what was set, else what holds at first; raises `InvalidParameter`."""
     check_account_setting(name)
-    authorize_registry(caller, registry, "GetAccountSetting")
     with core.database.read() as tx:
+        authorize(tx, caller, registry, "GetAccountSetting")
         return _account_setting(core, tx, registry, name)
 
 
@@ -60,10 +61,10 @@ def register_pull_time_update_exclusion(
     core: Core, caller: Caller, registry: RegistryRef, principal_arn: str
 ) -> PullTimeExclusion:
     """Raise `ExclusionAlreadyExists`, `LimitExceeded`."""
-    authorize_registry(caller, registry, "RegisterPullTimeUpdateExclusion")
     exclusion = PullTimeExclusion(principal_arn, core.clock())
     limit = core.limits.pull_time_exclusions
     with core.database.write() as tx:
+        authorize(tx, caller, registry, "RegisterPullTimeUpdateExclusion")
         store.insert_pull_time_exclusion(tx, registry, exclusion)
         if len(store.list_pull_time_exclusions(tx, registry, "", limit + 1)) > limit:
             raise LimitExceeded(
@@ -77,8 +78,8 @@ def deregister_pull_time_update_exclusion(
     core: Core, caller: Caller, registry: RegistryRef, principal_arn: str
 ) -> None:
     """Raise `ExclusionNotFound`."""
-    authorize_registry(caller, registry, "DeregisterPullTimeUpdateExclusion")
     with core.database.write() as tx:
+        authorize(tx, caller, registry, "DeregisterPullTimeUpdateExclusion")
         if not store.delete_pull_time_exclusion(tx, registry, principal_arn):
             raise ExclusionNotFound(principal_arn)
 
@@ -87,8 +88,8 @@ def list_pull_time_update_exclusions(
     core: Core, caller: Caller, registry: RegistryRef, *, after: str, limit: int
 ) -> tuple[list[str], str | None]:
     """Give a page of excluded principals in order of ARN, and where the next one goes on."""
-    authorize_registry(caller, registry, "ListPullTimeUpdateExclusions")
     with core.database.read() as tx:
+        authorize(tx, caller, registry, "ListPullTimeUpdateExclusions")
         found = store.list_pull_time_exclusions(tx, registry, after, limit + 1)
     return found[:limit], found[limit - 1] if len(found) > limit else None
 

@@ -9,7 +9,7 @@ from ecrate.domain.errors import LimitExceeded, RepositoryNotEmpty
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository, RepositorySettings, TagMutability
-from ecrate.operations.authorization import authorize_registry, open_repository
+from ecrate.operations.authorization import authorize, open_repository, request_tag_keys
 from ecrate.operations.core import Core
 from ecrate.store import repositories as store
 from ecrate.store.database import Transaction
@@ -27,9 +27,17 @@ def create_repository(
     core: Core, caller: Caller, ref: RepositoryRef, settings: RepositorySettings
 ) -> Repository:
     """Raises `RepositoryAlreadyExists`, `LimitExceeded`."""
-    authorize_registry(caller, ref.registry, "CreateRepository")
     with core.database.write() as tx:
+        authorize_creation(tx, caller, ref, settings)
         return insert_repository(core, tx, ref, settings)
+
+
+def authorize_creation(
+    tx: Transaction, caller: Caller, ref: RepositoryRef, settings: RepositorySettings
+) -> None:
+    """Raise `AccessDenied` unless the caller may create this repository."""
+    tags = request_tag_keys(settings.resource_tags)
+    authorize(tx, caller, ref.registry, "CreateRepository", ref.arn, keys=tags)
 
 
 def insert_repository(
@@ -77,8 +85,9 @@ def list_repositories(
     core: Core, caller: Caller, registry: RegistryRef, *, after: str = "", limit: int = 100
 ) -> RepositoryPage:
     """Give a page of the registry's repositories in order of name."""
-    authorize_registry(caller, registry, "DescribeRepositories")
     with core.database.read() as tx:
+        every = f"arn:aws:ecr:{registry.region}:{registry.id}:repository/*"
+        authorize(tx, caller, registry, "DescribeRepositories", every)
         found = store.list_repositories(tx, registry, after, limit + 1)
     more = len(found) > limit
     return RepositoryPage(found[:limit], found[limit - 1].ref.name if more else None)

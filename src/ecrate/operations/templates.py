@@ -14,9 +14,9 @@ from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.domain.templates import CREATE_ON_PUSH, Template, choose_template
-from ecrate.operations.authorization import authorize_registry, open_repository
+from ecrate.operations.authorization import authorize, open_repository
 from ecrate.operations.core import Core
-from ecrate.operations.repositories import insert_repository
+from ecrate.operations.repositories import authorize_creation, insert_repository
 from ecrate.store import templates as store
 from ecrate.store.database import Transaction
 
@@ -25,9 +25,9 @@ def create_repository_creation_template(
     core: Core, caller: Caller, registry: RegistryRef, template: Template
 ) -> None:
     """Raise `TemplateAlreadyExists`, `LimitExceeded`."""
-    authorize_registry(caller, registry, "CreateRepositoryCreationTemplate")
     limit = core.limits.templates_per_registry
     with core.database.write() as tx:
+        authorize(tx, caller, registry, "CreateRepositoryCreationTemplate")
         store.insert_template(tx, registry, template)
         if len(store.list_templates(tx, registry, "", limit + 1)) > limit:
             raise LimitExceeded(
@@ -44,8 +44,8 @@ def update_repository_creation_template(
     change: Callable[[Template], Template],
 ) -> Template:
     """Put what `change` makes of the template in its place; raises `TemplateNotFound`."""
-    authorize_registry(caller, registry, "UpdateRepositoryCreationTemplate")
     with core.database.write() as tx:
+        authorize(tx, caller, registry, "UpdateRepositoryCreationTemplate")
         changed = change(_find(tx, registry, prefix))
         store.replace_template(tx, registry, changed)
     return changed
@@ -55,8 +55,8 @@ def delete_repository_creation_template(
     core: Core, caller: Caller, registry: RegistryRef, prefix: str
 ) -> Template:
     """Give the template as it was; raises `TemplateNotFound`. Repositories stay as they are."""
-    authorize_registry(caller, registry, "DeleteRepositoryCreationTemplate")
     with core.database.write() as tx:
+        authorize(tx, caller, registry, "DeleteRepositoryCreationTemplate")
         template = _find(tx, registry, prefix)
         store.delete_template(tx, registry, prefix)
     return template
@@ -73,8 +73,8 @@ def describe_repository_creation_templates(
     core: Core, caller: Caller, registry: RegistryRef, prefixes: Sequence[str]
 ) -> list[Template]:
     """Give those of the named ones that there are, in the order given."""
-    authorize_registry(caller, registry, "DescribeRepositoryCreationTemplates")
     with core.database.read() as tx:
+        authorize(tx, caller, registry, "DescribeRepositoryCreationTemplates")
         found = [store.find_template(tx, registry, prefix) for prefix in prefixes]
     return [template for template in found if template is not None]
 
@@ -83,8 +83,8 @@ def list_repository_creation_templates(
     core: Core, caller: Caller, registry: RegistryRef, *, after: str, limit: int
 ) -> tuple[list[Template], str | None]:
     """Give a page of templates in order of prefix, and where the next one goes on."""
-    authorize_registry(caller, registry, "DescribeRepositoryCreationTemplates")
     with core.database.read() as tx:
+        authorize(tx, caller, registry, "DescribeRepositoryCreationTemplates")
         found = store.list_templates(tx, registry, after, limit + 1)
     return found[:limit], found[limit - 1].prefix if len(found) > limit else None
 
@@ -108,12 +108,13 @@ def _create(core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef) -> 
     template = choose_template(templates, ref.name, CREATE_ON_PUSH)
     if template is None:
         return False
+    settings = template.settings(ref.registry)
     try:
-        authorize_registry(caller, ref.registry, "CreateRepository")
+        authorize_creation(tx, caller, ref, settings)
     except AccessDenied:
         if caller.registry.id != ref.registry.id:
             # Whether there is a template is nothing for strangers to learn.
             return False
         raise
-    insert_repository(core, tx, ref, template.settings(ref.registry))
+    insert_repository(core, tx, ref, settings)
     return True

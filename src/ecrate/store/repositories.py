@@ -64,6 +64,14 @@ def find_repository(tx: Transaction, ref: RepositoryRef) -> Repository:
     return _repository(ref.registry, row)
 
 
+def find_repository_or_none(tx: Transaction, ref: RepositoryRef) -> Repository | None:
+    """As `find_repository`, None when there is none of this name."""
+    try:
+        return find_repository(tx, ref)
+    except RepositoryNotFound:
+        return None
+
+
 def list_repositories(
     tx: Transaction, registry: RegistryRef, after: str, limit: int
 ) -> list[Repository]:

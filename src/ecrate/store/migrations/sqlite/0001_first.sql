@@ -7,13 +7,50 @@ CREATE TABLE schema_version (
 );
 INSERT INTO schema_version (version, oldest_code) VALUES (1, 1);
 
+-- Who may call: `kind` is root, user or role; only a role has a trust policy.
+CREATE TABLE principals (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    registry_id TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    name TEXT NOT NULL,
+    arn TEXT NOT NULL UNIQUE,
+    trust_policy TEXT,
+    created_at REAL NOT NULL,
+    UNIQUE (registry_id, kind, name)
+);
+
+-- A key's secret is nowhere: it follows from the server's secret and the key's id.
 CREATE TABLE access_keys (
     id TEXT PRIMARY KEY,
-    secret TEXT NOT NULL,
-    registry_id TEXT NOT NULL,
-    principal TEXT NOT NULL,
+    principal_id INTEGER NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
     is_active INTEGER NOT NULL DEFAULT 1,
     created_at REAL NOT NULL
+);
+CREATE INDEX access_keys_by_principal ON access_keys (principal_id);
+
+CREATE TABLE inline_policies (
+    principal_id INTEGER NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    name TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (principal_id, name)
+);
+
+CREATE TABLE managed_policies (
+    arn TEXT PRIMARY KEY,
+    document TEXT NOT NULL
+);
+
+CREATE TABLE attached_policies (
+    principal_id INTEGER NOT NULL REFERENCES principals (id) ON DELETE CASCADE,
+    policy_arn TEXT NOT NULL REFERENCES managed_policies (arn),
+    PRIMARY KEY (principal_id, policy_arn)
+);
+
+CREATE TABLE registry_policies (
+    registry_id TEXT NOT NULL,
+    region TEXT NOT NULL,
+    document TEXT NOT NULL,
+    PRIMARY KEY (registry_id, region)
 );
 
 CREATE TABLE registries (
@@ -37,6 +74,11 @@ CREATE TABLE repositories (
     kms_key TEXT,
     image_count INTEGER NOT NULL DEFAULT 0,
     UNIQUE (registry_id, region, name)
+);
+
+CREATE TABLE repository_policies (
+    repository_id INTEGER PRIMARY KEY REFERENCES repositories (id) ON DELETE CASCADE,
+    document TEXT NOT NULL
 );
 
 CREATE TABLE resource_tags (
