@@ -52,7 +52,7 @@ bench: dev ## Measure: make bench BENCH_ARGS="push pull"
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
 fuzz: dev ## Fuzz the parsers: make fuzz FUZZ_ARGS="--seconds 600 manifest"
-	$(BIN)/python -m tests.fuzz $(FUZZ_ARGS)
+	$(BIN)/python -m tools.fuzz $(FUZZ_ARGS)
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt

@@ -25,6 +25,7 @@ from ecrate.domain.names import RegistryRef
 from ecrate.oci.front import OciFront
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
 from ecrate.operations.core import Core, Limits
+from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET
@@ -204,6 +205,7 @@ def build_core(settings: Settings, layout: Layout) -> Core:
             layer_grace=settings.layer_grace,
             quarantine=settings.quarantine,
             activation=settings.activation_seconds,
+            lifecycle_every=settings.lifecycle_every,
         ),
     )
 
@@ -267,7 +269,11 @@ async def _healthy(_: BaseRequest) -> StreamResponse:
 
 
 def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> None:
-    """Collect, a batch at a time, while this worker holds the lease."""
+    """Collect and carry out lifecycle policies, in batches, while this worker holds the lease."""
+
+    def may_go_on() -> bool:
+        return not stop.is_set() and take_collector_lease(core, holder)
+
     next_sweep = core.clock()
     pause = every
     while not stop.wait(pause):
@@ -280,6 +286,7 @@ def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> No
                 collect_strays(core)
             if not collect(core).is_idle:
                 pause = 0.01
+            run_lifecycle_policies(core, may_go_on)
         except Exception:  # noqa: BLE001 - collecting goes on whatever one batch met
             _LOG.exception("the collector failed; it tries again in a minute")
             pause = 60.0

@@ -51,6 +51,7 @@ class Settings:
     quarantine: float = 3600.0
     activation_seconds: float = 1.0
     collect_every: float = 5.0
+    lifecycle_every: float = 3600.0
 
 
 _LOOPBACK: Final = re.compile(r"127\.\d+\.\d+\.\d+|::1|localhost")
@@ -176,4 +177,5 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "quarantine": (_at_least(0), "seconds, 0 or more"),
     "activation_seconds": (_at_least(0), "seconds, 0 or more"),
     "collect_every": (_at_least(0.1), "seconds, 0.1 or more"),
+    "lifecycle_every": (_at_least(0.1), "seconds, 0.1 or more"),
 }

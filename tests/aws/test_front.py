@@ -13,7 +13,6 @@ from uuid import UUID
 
 import httpx
 import pytest
-from botocore.exceptions import ClientError
 
 from ecrate.aws.model import service_model
 from ecrate.aws.table import OPERATIONS
@@ -105,15 +104,6 @@ def test_operation_that_is_not_built_says_so(server: Server, name: str) -> None:
         "UnknownOperationException",
         f"ecrate does not offer {name} yet",
     )
-
-
-def test_operation_that_is_not_built_reaches_boto3_as_an_error(server: Server) -> None:
-    client = server.ecr()
-
-    with pytest.raises(ClientError, match="does not offer DescribeRegistry yet") as caught:
-        client.describe_registry()
-
-    assert caught.value.response["Error"]["Code"] == "UnknownOperationException"
 
 
 @pytest.mark.parametrize(

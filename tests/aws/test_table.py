@@ -49,16 +49,22 @@ PER_ENTRY: Final = {
 }
 CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
     "BatchDeleteImage": PER_ENTRY,
-    "BatchGetImage": PER_ENTRY,
+    "BatchGetImage": {*PER_ENTRY, errors.ImageInaccessible},
     "DescribeImages": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
     },
     "PutImage": {errors.InvalidImageTag},
+    "UpdateImageStorageClass": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
 }
 # Subclasses without a code at this door.
 WITHOUT_CODE: Final = {
+    errors.ImageInaccessible: "an entry of a batch's failures only",
     errors.InvalidImageDigest: "an entry of a batch's failures only",
     errors.InvalidImageTag: "an entry of a batch's failures only",
     errors.MissingDigestAndTag: "an entry of a batch's failures only",

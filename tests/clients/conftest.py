@@ -75,6 +75,20 @@ def layout(
 
 
 @pytest.fixture(scope="session")
+def busybox(root_layers: list[Path]) -> MadeImage:
+    """A smaller image that can still run, of one layer."""
+    return pack_image(root_layers[-1:])
+
+
+@pytest.fixture(scope="session")
+def busybox_layout(tmp_path_factory: pytest.TempPathFactory, busybox: MadeImage) -> Path:
+    """An OCI layout with the smaller image as `busybox`."""
+    folder = tmp_path_factory.mktemp("layouts") / "busybox"
+    write_layout(folder, [busybox], {"busybox": (busybox.manifest, OCI_MANIFEST)})
+    return folder
+
+
+@pytest.fixture(scope="session")
 def skopeo(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Program:
     """The `skopeo` command, logged in at the server."""
     home = tmp_path_factory.mktemp("skopeo")

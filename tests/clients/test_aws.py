@@ -16,7 +16,7 @@ from tests.support.images import OCI_MANIFEST, Blob, MadeImage
 from tests.support.layouts import pack_image
 from tests.support.server import ACCOUNT, REGION, Server
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 PART_SIZE = 10 * 1024 * 1024
 

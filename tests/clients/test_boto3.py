@@ -14,7 +14,7 @@ from tests.support.server import ACCOUNT
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 MIB = 1024 * 1024
 

@@ -18,7 +18,7 @@ from tests.support.server import ACCOUNT, Server
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 _PUSH = ("copy", "--dest-tls-verify=false")

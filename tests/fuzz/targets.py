@@ -39,7 +39,7 @@ from ecrate.operations.seals import Seals
 from ecrate.web.files import matches, parse_range
 from ecrate.web.hosts import registry_of
 from tests.fuzz import texts
-from tests.fuzz.texts import mixed, spoiled, spoiled_bytes
+from tests.fuzz.texts import as_headers, mixed, spoiled, spoiled_bytes
 from tests.support.shapes import requests
 
 T = TypeVar("T")
@@ -314,11 +314,13 @@ _authorizations = spoiled(
 _signed_headers = st.fixed_dictionaries(
     {},
     optional={
-        "Authorization": _authorizations | mixed("AWS4-HMAC-SHA256", "Credential=", "Signature="),
-        "X-Amz-Date": spoiled(st.just("20261124T000000Z")),
-        "Host": mixed("localhost", ":5100"),
-        "X-Amz-Target": mixed("ListImages"),
-        "X-Amz-Security-Token": mixed("token"),
+        "Authorization": as_headers(
+            _authorizations | mixed("AWS4-HMAC-SHA256", "Credential=", "Signature=")
+        ),
+        "X-Amz-Date": as_headers(spoiled(st.just("20261124T000000Z"))),
+        "Host": as_headers(mixed("localhost", ":5100")),
+        "X-Amz-Target": as_headers(mixed("ListImages")),
+        "X-Amz-Security-Token": as_headers(mixed("token")),
     },
 )
 _presigned = st.fixed_dictionaries(
@@ -370,7 +372,7 @@ TARGETS: list[Target[Any]] = [
         ),
         check_range,
     ),
-    Target("if-none-match", mixed(ETAG, "W/", ", ", "*"), check_if_none_match),
+    Target("if-none-match", as_headers(mixed(ETAG, "W/", ", ", "*")), check_if_none_match),
     Target(
         "manifest",
         st.tuples(

@@ -30,6 +30,13 @@ def mixed(*tokens: str, most: int = 8) -> st.SearchStrategy[str]:
     return st.lists(piece, max_size=most).map("".join)
 
 
+def as_headers(values: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    """Give the texts as the server has those of headers, where bytes that are no text stay."""
+    return values.map(
+        lambda text: text.encode(errors="surrogatepass").decode(errors="surrogateescape")
+    )
+
+
 def spoiled(good: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     """Give good texts, and such with a piece replaced by something odd."""
 

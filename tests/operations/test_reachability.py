@@ -143,5 +143,5 @@ class Registry(RuleBasedStateMachine):
 TestRegistry = Registry.TestCase
 # Making the steps that failed fewer would take minutes; they are printed as they were.
 TestRegistry.settings = settings(
-    max_examples=12, stateful_step_count=20, phases=(Phase.explicit, Phase.generate)
+    max_examples=10, stateful_step_count=15, phases=(Phase.explicit, Phase.generate)
 )

@@ -299,10 +299,10 @@ def test_bodies_read_lets_large_ones_wait_and_small_ones_pass(reader: Reader) ->
 def test_bodies_read_gives_the_buffer_of_a_slow_client_to_the_next(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(body, "_PATIENCE", 0.1)
-    monkeypatch.setattr(body, "_SLOWEST", 2**30)
     content = some_bytes(MIB - 1, "next")
-    with Wire(reader.port) as slow:
+    with monkeypatch.context() as hurry, Wire(reader.port) as slow:
+        hurry.setattr(body, "_PATIENCE", 0.1)
+        hurry.setattr(body, "_SLOWEST", 2**30)
         slow.send(slow.text("PUT", "/", {"Content-Length": 900_000}) + b"a" * 100_000)
         refused = slow.answer()
 

@@ -61,12 +61,18 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
 
 
 @pytest.fixture
-def changing(tmp_path: Path, pairs: Pairs, capfd: pytest.CaptureFixture[str]) -> Iterator[Server]:
-    """A server of two workers: its certificate behind the link `live`, its log in capfd."""
-    capfd.readouterr()
-    make_version(tmp_path, pairs.first)
-    live = Pair(tmp_path / "live" / "tls.crt", tmp_path / "live" / "tls.key")
-    with running_server(tmp_path / "data", "--workers", "2", env=settings(live)) as running:
+def changing(tmp_path: Path, pairs: Pairs) -> Iterator[Server]:
+    """A server whose certificate a test changes."""
+    with changing_server(tmp_path, pairs) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def changing_server(folder: Path, pairs: Pairs) -> Iterator[Server]:
+    """Run a server of two workers that finds its certificate behind the link `live`."""
+    make_version(folder, pairs.first)
+    live = Pair(folder / "live" / "tls.crt", folder / "live" / "tls.key")
+    with running_server(folder / "data", "--workers", "2", env=settings(live)) as running:
         yield running
 
 
@@ -355,33 +361,35 @@ def test_open_connection_outlives_a_change(changing: Server, pairs: Pairs) -> No
     ],
 )
 def test_half_of_a_new_pair_changes_nothing(
-    changing: Server,
+    tmp_path: Path,
     pairs: Pairs,
     capfd: pytest.CaptureFixture[str],
     change: Callable[[Path, Pair], None],
 ) -> None:
-    change(changing.data.parent, pairs.second)
-    wait_for_complaints(capfd, 2)
+    with changing_server(tmp_path, pairs) as server:
+        change(tmp_path, pairs.second)
+        wait_for_complaints(capfd, 2)
 
-    half = shown_serials(changing, pairs)
-    overwrite(changing.data.parent, pairs.second)
+        half = shown_serials(server, pairs)
+        overwrite(tmp_path, pairs.second)
 
-    assert half == {pairs.first.serial}
-    wait_until(lambda: shown_serials(changing, pairs) == {pairs.second.serial})
+        assert half == {pairs.first.serial}
+        wait_until(lambda: shown_serials(server, pairs) == {pairs.second.serial})
 
 
 def test_worker_starts_while_the_pair_is_half(
-    changing: Server, pairs: Pairs, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, pairs: Pairs, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    overwrite_certificate(changing.data.parent, pairs.second)
-    wait_for_complaints(capfd, 2)
-    (first, second) = workers_of(changing)
+    with changing_server(tmp_path, pairs) as server:
+        overwrite_certificate(tmp_path, pairs.second)
+        wait_for_complaints(capfd, 2)
+        first, second = workers_of(server)
 
-    first.kill()
+        first.kill()
 
-    wait_for_complaints(capfd, 1)
-    assert shown_serials(changing, pairs) == {pairs.first.serial}
-    assert second in workers_of(changing)
+        wait_for_complaints(capfd, 1)
+        assert shown_serials(server, pairs) == {pairs.first.serial}
+        assert second in workers_of(server)
 
 
 def refusal(data: Path, env: dict[str, str]) -> str:

@@ -70,7 +70,7 @@ def _get(
         raise errors.ImageNotFound(image.digest.text, "null", ref.name, ref.registry.id)
     content = images.read_manifest(call.core, image)
     if images.is_pull_due(call.core, image):
-        images.record_pull(call.core, image)
+        images.record_pull(call.core, call.caller, ref, image)
     return _image(ref, ImageId(image.digest, image_id.tag), content.decode(), image.media_type)
 
 

@@ -6,7 +6,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ecrate.aws import images, layers, policies, repositories, tokens
+from ecrate.aws import (
+    images,
+    layers,
+    lifecycle,
+    policies,
+    referrers,
+    registry,
+    repositories,
+    tagging,
+    templates,
+    tokens,
+)
 from ecrate.aws.call import Call
 
 KIB: Final = 1024
@@ -34,19 +45,45 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "BatchGetImage": Entry(images.batch_get_image),
     "CompleteLayerUpload": Entry(layers.complete_layer_upload),
     "CreateRepository": Entry(repositories.create_repository),
+    "DeleteLifecyclePolicy": Entry(lifecycle.delete_lifecycle_policy),
     "DeleteRegistryPolicy": Entry(policies.delete_registry_policy),
     "DeleteRepositoryPolicy": Entry(policies.delete_repository_policy),
+    "GetLifecyclePolicy": Entry(lifecycle.get_lifecycle_policy, only_reads=True),
+    "GetLifecyclePolicyPreview": Entry(lifecycle.get_lifecycle_policy_preview),
     "GetRegistryPolicy": Entry(policies.get_registry_policy, only_reads=True),
     "GetRepositoryPolicy": Entry(policies.get_repository_policy, only_reads=True),
+    "PutLifecyclePolicy": Entry(lifecycle.put_lifecycle_policy),
     "PutRegistryPolicy": Entry(policies.put_registry_policy),
     "SetRepositoryPolicy": Entry(policies.set_repository_policy),
+    "CreateRepositoryCreationTemplate": Entry(templates.create_repository_creation_template),
     "DeleteRepository": Entry(repositories.delete_repository),
+    "DeleteRepositoryCreationTemplate": Entry(templates.delete_repository_creation_template),
+    "DeregisterPullTimeUpdateExclusion": Entry(registry.deregister_pull_time_update_exclusion),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
+    "DescribeRegistry": Entry(registry.describe_registry, only_reads=True),
     "DescribeRepositories": Entry(repositories.describe_repositories, only_reads=True),
+    "DescribeRepositoryCreationTemplates": Entry(
+        templates.describe_repository_creation_templates, only_reads=True
+    ),
+    "GetAccountSetting": Entry(registry.get_account_setting, only_reads=True),
     "GetAuthorizationToken": Entry(tokens.get_authorization_token, only_reads=True),
     "GetDownloadUrlForLayer": Entry(layers.get_download_url_for_layer, only_reads=True),
     "InitiateLayerUpload": Entry(layers.initiate_layer_upload),
+    "ListImageReferrers": Entry(referrers.list_image_referrers, only_reads=True),
     "ListImages": Entry(images.list_images, only_reads=True),
+    "ListPullTimeUpdateExclusions": Entry(
+        registry.list_pull_time_update_exclusions, only_reads=True
+    ),
+    "ListTagsForResource": Entry(tagging.list_tags_for_resource, only_reads=True),
+    "PutAccountSetting": Entry(registry.put_account_setting),
     "PutImage": Entry(images.put_image, body_limit=_MANIFEST),
+    "PutImageScanningConfiguration": Entry(repositories.put_image_scanning_configuration),
+    "PutImageTagMutability": Entry(repositories.put_image_tag_mutability),
+    "RegisterPullTimeUpdateExclusion": Entry(registry.register_pull_time_update_exclusion),
+    "StartLifecyclePolicyPreview": Entry(lifecycle.start_lifecycle_policy_preview),
+    "TagResource": Entry(tagging.tag_resource),
+    "UntagResource": Entry(tagging.untag_resource),
+    "UpdateImageStorageClass": Entry(images.update_image_storage_class),
+    "UpdateRepositoryCreationTemplate": Entry(templates.update_repository_creation_template),
     "UploadLayerPart": Entry(layers.upload_layer_part, body_limit=_PART),
 }

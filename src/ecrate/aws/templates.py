@@ -14,6 +14,7 @@ from ecrate.aws.repositories import (
 )
 from ecrate.aws.tagging import parse_tags, render_tags
 from ecrate.domain.errors import InvalidParameter
+from ecrate.domain.lifecycle_grammar import parse_lifecycle_policy
 from ecrate.domain.policies import InvalidPolicyError, PolicyKind, parse_policy
 from ecrate.domain.repositories import Encryption, TagMutability
 from ecrate.domain.tagging import MAX_RESOURCE_TAGS, ResourceTag, find_fault
@@ -98,7 +99,7 @@ def _changed(template: Template, given: Any, now: float) -> Template:
     if "repositoryPolicy" in given:
         changes["repository_policy"] = _repository_policy(given["repositoryPolicy"])
     if "lifecyclePolicy" in given:
-        changes["lifecycle_policy"] = given["lifecyclePolicy"] or None
+        changes["lifecycle_policy"] = _lifecycle_policy(given["lifecyclePolicy"])
     if "resourceTags" in given:
         changes["resource_tags"] = _resource_tags(given["resourceTags"])
     if "encryptionConfiguration" in given:
@@ -115,6 +116,13 @@ def _repository_policy(text: str) -> str | None:
         parse_policy(text, PolicyKind.REPOSITORY)
     except InvalidPolicyError:
         raise InvalidParameter("PolicyText", "Invalid repository policy provided") from None
+    return text
+
+
+def _lifecycle_policy(text: str) -> str | None:
+    if not text:
+        return None
+    parse_lifecycle_policy(text)
     return text
 
 

@@ -131,6 +131,36 @@ class RepositoryNotEmpty(EcrateError):
 
 
 @dataclass(eq=False)
+class LifecyclePolicyNotFound(EcrateError):
+    text = (
+        "Lifecycle policy does not exist for the repository with name '{repository_name}' in the "
+        "registry with id '{registry_id}'"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class LifecyclePolicyPreviewNotFound(EcrateError):
+    text = (
+        "Lifecycle policy preview does not exist for the repository with name "
+        "'{repository_name}' in the registry with id '{registry_id}'"  # [A]
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class LifecyclePolicyPreviewInProgress(EcrateError):
+    text = (
+        "Lifecycle policy preview is in progress for the repository with name "
+        "'{repository_name}' in the registry with id '{registry_id}'"  # [A]
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
 class InvalidTagParameter(EcrateError):
     text = "Invalid resource tag: {detail}"  # [A]
     detail: str

@@ -94,8 +94,9 @@ class LifecyclePolicy:
 class LifecycleImage:
     """What rules look at in an image; times are seconds since the epoch.
 
-    `last_activated_at` is infinite while the image is being restored from the archive: it is
-    as young as can be. `is_referenced_by_active_index` leaves out indexes in the archive.
+    `last_activated_at` lies in the future while the image is being restored from the archive.
+    `is_referenced_by_active_index` leaves out indexes in the archive. `subject` is the digest of
+    the image that this one is about, `has_lost_subject` says that it was here and was deleted.
     """
 
     id: int
@@ -109,6 +110,7 @@ class LifecycleImage:
     is_referenced_by_index: bool = False
     is_referenced_by_active_index: bool = False
     subject: str | None = None
+    has_lost_subject: bool = False
 
     @property
     def aged_since(self) -> float:
@@ -124,6 +126,11 @@ class LifecycleImage:
             return self.aged_since
         return max(self.last_pulled_at, self.last_activated_at or 0.0)
 
+    @property
+    def is_stray(self) -> bool:
+        """Whether the image was about another that is gone, and has no tag of its own."""
+        return self.has_lost_subject and not self.tags
+
     def is_protected(self, action: Action) -> bool:
         """Tell whether an index forbids `action`."""
         if action == "expire":
@@ -134,7 +141,7 @@ class LifecycleImage:
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What is to be done with an image, by which rule. `is_following`: not for its own sake but
-    because it is about the image in front of it, its subject.
+    because it is about an image in front of it, its subject.
     """
 
     image: LifecycleImage
@@ -147,11 +154,13 @@ class Verdict:
 class Evaluation:
     """The verdicts, oldest image first, each followed by those on its referrers.
 
-    `kept` has, for each rule that keeps a number of images and condemns others, the images it
-    keeps: as long as all of them are there, its verdicts hold.
+    `strays` are verdicts of no rule (priority 0) on what has lost its subject, or is about an
+    archived one. `kept` has, for each rule that keeps a number of images and condemns others,
+    the images it keeps: as long as all of them are there, its verdicts hold.
     """
 
     verdicts: tuple[Verdict, ...]
+    strays: tuple[Verdict, ...]
     kept: Mapping[int, Sequence[LifecycleImage]]
 
 
@@ -167,26 +176,31 @@ def evaluate(
     """
     census = _Census(images)
     chosen: dict[int, LifecycleRule] = {}
-    kept: dict[int, Sequence[LifecycleImage]] = {}
-    seen = 0
+    first: dict[int, int] = {}
+    seen = gone = 0
     for rule in sorted(rules, key=lambda rule: rule.priority):
         matched = census.matching(rule)
-        selected, first = census.select(matched, rule, now)
+        selected = census.select(matched, rule, now)
         condemned = selected & ~seen & ~census.protected(rule.action)
         seen |= matched
         if condemned:
-            chosen.update((index, rule) for index in _indices(condemned, census.size))
+            gone |= condemned
+            chosen.update((index, rule) for index in census.indices(condemned))
             if rule.count_type == "imageCountMoreThan":
-                kept[rule.priority] = census.at(matched, first)
+                first[rule.priority] = matched & ~selected
     verdicts: list[Verdict] = []
     for index in sorted(chosen, reverse=True):
-        rule, image = chosen[index], census.images[index]
-        verdicts.append(Verdict(image, rule.priority, rule.action))
-        verdicts.extend(
-            Verdict(one, rule.priority, rule.action, is_following=True)
-            for one in census.followers(image, rule.action)
-        )
-    return Evaluation(tuple(verdicts), kept)
+        rule = chosen[index]
+        verdicts.extend(census.judge(census.images[index], rule.priority, rule.action))
+    return Evaluation(
+        tuple(verdicts),
+        tuple(census.strays(gone)),
+        {
+            # What another rule condemns may go without making this rule's verdicts wrong.
+            priority: [census.images[index] for index in census.indices(members & ~gone)]
+            for priority, members in first.items()
+        },
+    )
 
 
 class _Census:
@@ -213,29 +227,32 @@ class _Census:
         for image in reversed(self.images):
             if image.subject in digests:
                 self._referrers[image.subject].append(image)
-        attached = self._set(lambda image: image.subject in digests)
-        archived = self._set(lambda image: image.is_archived)
+        self._stray = self._set(lambda image: image.is_stray)
+        attached = self._stray | self._set(lambda image: image.subject in digests)
         everything = int.from_bytes(b"\1" * self.size, "little")
         self._untagged = self._set(lambda image: not image.tags)
-        self._standard = everything & ~attached & ~archived
-        self._archive = archived & ~attached
+        self._ruled = everything & ~attached
+        self._archived = self._set(lambda image: image.is_archived)
         self._in_index = self._set(lambda image: image.is_referenced_by_index)
         self._in_active_index = self._set(lambda image: image.is_referenced_by_active_index)
 
     def _set(self, belongs: Callable[[LifecycleImage], bool]) -> int:
         return int.from_bytes(bytes(map(belongs, self.images)), "little")
 
-    def at(self, members: int, end: int) -> list[LifecycleImage]:
-        """Give the members among the `end` youngest images."""
-        young = members & _below(end)
-        return [self.images[index] for index in _indices(young, self.size)]
+    def indices(self, members: int) -> Iterator[int]:
+        flags = members.to_bytes(self.size, "little")
+        index = flags.find(1)
+        while index >= 0:
+            yield index
+            index = flags.find(1, index + 1)
 
     def protected(self, action: Action) -> int:
         return self._in_index if action == "expire" else self._in_active_index
 
     def matching(self, rule: LifecycleRule) -> int:
         """Give the set of images whose storage class and tags are the rule's."""
-        found = self._archive if rule.is_for_archive else self._standard
+        storage_class = self._archived if rule.is_for_archive else ~self._archived
+        found = self._ruled & storage_class
         if rule.tag_status == "untagged":
             return found & self._untagged
         for pattern in rule.patterns:
@@ -273,20 +290,44 @@ class _Census:
                 yield self._owners[bisect_left(self._starts, line)]
             position = line_end + 1
 
-    def select(self, matched: int, rule: LifecycleRule, now: float) -> tuple[int, int]:
-        """Give those that the rule's count or age picks out of `matched`, and behind how many
-        of the youngest images they all are.
-        """
-        if rule.count_type == "imageCountMoreThan":
-            end = _end_of(matched, self.size, rule.count_number)
-        elif rule.count_type == "sinceImagePulled":
+    def select(self, matched: int, rule: LifecycleRule, now: float) -> int:
+        """Give those that the rule's count or age picks out of `matched`."""
+        if rule.count_type == "sinceImagePulled":
             limit = now - rule.count_number * _DAY
-            return matched & self._set(lambda image: image.used_at < limit), 0
+            return matched & self._set(lambda image: image.used_at < limit)
+        if rule.count_type == "imageCountMoreThan":
+            end = self._end_of(matched, rule.count_number)
         else:
             end = bisect_right(self._ages, rule.count_number * _DAY - now)
-        return matched & ~_below(end), end
+        youngest = (1 << 8 * end) - 1
+        return matched & ~youngest
 
-    def followers(self, subject: LifecycleImage, action: Action) -> Iterator[LifecycleImage]:
+    def _end_of(self, members: int, count: int) -> int:
+        """Give how many of the youngest images it takes to have `count` members among them."""
+        flags = members.to_bytes(self.size, "little")
+        if flags.count(1) <= count:
+            return self.size
+        end = 0
+        for _ in range(count):
+            end = flags.find(1, end) + 1
+        return end
+
+    def strays(self, gone: int) -> Iterator[Verdict]:
+        """Give the verdicts on strays, and on what is about archived images but those `gone`."""
+        for index in self.indices(self._stray & ~self._in_index):
+            yield from self.judge(self.images[index], 0, "expire")
+        for index in self.indices(self._archived & ~gone & ~self._stray):
+            for image in self._referrers.get(self.images[index].digest.text, ()):
+                if not image.is_archived and not image.is_protected("transition"):
+                    yield from self.judge(image, 0, "transition")
+
+    def judge(self, image: LifecycleImage, priority: int, action: Action) -> Iterator[Verdict]:
+        """Give the verdict on an image and those that come with it."""
+        yield Verdict(image, priority, action)
+        for one in self._followers(image, action):
+            yield Verdict(one, priority, action, is_following=True)
+
+    def _followers(self, subject: LifecycleImage, action: Action) -> Iterator[LifecycleImage]:
         """Give what is about `subject`, directly or not, as far as `action` is possible."""
         waiting, known = [subject], {subject.id}
         while waiting:
@@ -299,27 +340,3 @@ class _Census:
                 waiting.append(image)
                 if action == "expire" or not image.is_archived:
                     yield image
-
-
-def _below(end: int) -> int:
-    """Give the set of all of the `end` youngest images."""
-    return (1 << 8 * end) - 1
-
-
-def _end_of(members: int, size: int, count: int) -> int:
-    """Give how many of the youngest images it takes to have `count` members among them."""
-    flags = members.to_bytes(size, "little")
-    if flags.count(1) <= count:
-        return size
-    end = 0
-    for _ in range(count):
-        end = flags.find(1, end) + 1
-    return end
-
-
-def _indices(members: int, size: int) -> Iterator[int]:
-    flags = members.to_bytes(size, "little")
-    index = flags.find(1)
-    while index >= 0:
-        yield index
-        index = flags.find(1, index + 1)

@@ -29,8 +29,8 @@ class Template:
     created_at: float
     updated_at: float
     description: str | None = None
-    tag_mutability: TagMutability = TagMutability()
-    encryption: Encryption = Encryption()
+    tag_mutability: TagMutability = TagMutability()  # noqa: RUF009 - a value
+    encryption: Encryption = Encryption()  # noqa: RUF009 - a value
     resource_tags: tuple[ResourceTag, ...] = ()
     repository_policy: str | None = None
     lifecycle_policy: str | None = None

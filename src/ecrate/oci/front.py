@@ -109,7 +109,7 @@ class OciFront:
         except AccessDenied as error:
             if caller.is_anonymous:
                 # Whoever has a name may say so now.
-                raise NotAuthorizedError(f"{error}; log in to do more than pull") from None
+                raise NotAuthorizedError(f"{error}. You are not logged in.") from None
             raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from typing import Final
 
 from aiohttp.web import Response, StreamResponse
@@ -42,7 +43,7 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
         return Response(status=304, headers=headers)
     content = images.read_manifest(request.core, image)
     if request.http.method == "GET" and images.is_pull_due(request.core, image):
-        await request.threads.run(images.record_pull, request.core, image)
+        await request.run(images.record_pull, image)
     return Response(body=content, headers=headers)
 
 
@@ -59,7 +60,8 @@ async def put_manifest(request: RegistryRequest) -> StreamResponse:
     tags = _tags(request, image_id)
     # AWS: the proxy turns this into success, so that a push can be repeated.
     with contextlib.suppress(ImageAlreadyExists):
-        await request.run(images.put_image, manifest, tags)
+        put = functools.partial(images.put_image, opened_by=request.opens_for_push)
+        await request.run(put, manifest, tags)
     location = f"/v2/{request.ref.name}/manifests/{manifest.digest.text}"
     headers = {"Location": location, "Docker-Content-Digest": manifest.digest.text}
     if image_id.tag is None and tags:

@@ -84,9 +84,10 @@ async def post_upload(request: RegistryRequest) -> StreamResponse:
     repository may have it.
     """
     mount = request.query.get("mount")
-    if mount is not None and not request.core.parity:
+    if mount is not None:
         wanted = _digest(request, mount)
-        if await request.run(layers.mount_layer, wanted, request.query.get("from")):
+        try_mount = functools.partial(layers.mount_layer, opened_by=request.opens_for_push)
+        if await request.run(try_mount, wanted, request.query.get("from")):
             return _created(request, wanted)
     given = request.query.get("digest")
     digest = None if given is None or request.core.parity else _digest(request, given)
@@ -95,7 +96,9 @@ async def post_upload(request: RegistryRequest) -> StreamResponse:
         raise RegistryError(
             400, "DIGEST_INVALID", f"'digest-algorithm' must be one of {', '.join(ALGORITHMS)}"
         )
-    start = functools.partial(layers.initiate_layer_upload, algorithm=algorithm)
+    start = functools.partial(
+        layers.initiate_layer_upload, algorithm=algorithm, opened_by=request.opens_for_push
+    )
     upload_id = await request.run(start)
     if digest is None:
         return _upload_answer(request, upload_id, 0, status=202)

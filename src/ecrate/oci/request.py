@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -12,7 +13,9 @@ from aiohttp.web import BaseRequest
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.oci.routes import Query
+from ecrate.operations.authorization import Opener
 from ecrate.operations.core import Core
+from ecrate.operations.templates import open_or_create_repository
 from ecrate.web.body import Bodies
 from ecrate.web.threads import Threads
 
@@ -31,6 +34,11 @@ class RegistryRequest:
     query: Query
     bodies: Bodies
     threads: Threads
+
+    @property
+    def opens_for_push(self) -> Opener:
+        """What opens a repository for a push, and makes it where a template says so."""
+        return functools.partial(open_or_create_repository, self.core)
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
         """Run an operation of a few indexed reads: right here if the database is local."""

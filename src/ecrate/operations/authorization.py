@@ -6,7 +6,7 @@ that moment: whoever lost a right has lost it with the next request, on every wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -25,8 +25,11 @@ from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.store import identities
 from ecrate.store.database import Transaction
-from ecrate.store.repositories import find_repository_or_none
+from ecrate.store.repositories import find_repository_with_policies
 from ecrate.store.tagging import list_resource_tags
+
+# Gives the repository that an action is about if the caller may do it.
+Opener = Callable[[Transaction, Caller, RepositoryRef, str], Repository]
 
 _NO_KEYS: Final[Mapping[str, tuple[str, ...]]] = {}
 
@@ -44,15 +47,11 @@ def open_repository(
     `RepositoryNotFound`. To a caller from another account whom no policy lets in, nothing
     exists, whether it does or not; a denial within the account is the same either way.
     """
-    repository = find_repository_or_none(tx, ref)
-    document = None
-    if repository is not None:
-        document = identities.find_repository_policy(tx, repository.id)
-        if not caller.is_root or document is not None:
-            keys = {**_tag_keys(list_resource_tags(tx, repository.id)), **keys}
-    decision = evaluate(
-        tx, caller, ref.registry, action, ref.arn, keys=keys, repository_policy=document
-    )
+    repository, own, whole = find_repository_with_policies(tx, ref)
+    policies = [*parsed(own, PolicyKind.REPOSITORY), *parsed(whole, PolicyKind.REGISTRY)]
+    if repository is not None and (policies or not caller.is_root):
+        keys = {**_tag_keys(list_resource_tags(tx, repository.id)), **keys}
+    decision = evaluate(tx, caller, ref.registry, action, ref.arn, policies=policies, keys=keys)
     if not decision.is_allowed:
         is_stranger = decision.reason.startswith("because no resource-based")
         if is_stranger and not caller.is_anonymous:
@@ -73,7 +72,9 @@ def authorize(
     keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
 ) -> None:
     """Raise `AccessDenied` unless the caller may do `action` on `resource`, an ARN or `*`."""
-    decision = evaluate(tx, caller, registry, action, resource, keys=keys)
+    whole = identities.find_registry_policy(tx, registry)
+    policies = parsed(whole, PolicyKind.REGISTRY)
+    decision = evaluate(tx, caller, registry, action, resource, policies=policies, keys=keys)
     if not decision.is_allowed:
         raise AccessDenied(caller.arn, f"ecr:{action}", resource, decision.reason)
 
@@ -83,19 +84,13 @@ def evaluate(
     caller: Caller,
     registry: RegistryRef,
     action: str,
-    resource: str = "*",
+    resource: str,
     *,
+    policies: Sequence[Policy],
     keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
-    repository_policy: str | None = None,
 ) -> Decision:
-    """Decide with all policies that apply, and say why."""
-    registry_policy = identities.find_registry_policy(tx, registry)
-    # A document was checked when it was put, so it can be read now.
-    resource_policies = [
-        *_parsed(repository_policy, PolicyKind.REPOSITORY),
-        *_parsed(registry_policy, PolicyKind.REGISTRY),
-    ]
-    if caller.is_root and not resource_policies and caller.registry.id == registry.id:
+    """Decide with the caller's policies and those of the resource, `policies`, and say why."""
+    if caller.is_root and not policies and caller.registry.id == registry.id:
         return Decision(is_allowed=True, reason="", statement="root of the account")
     identity = [
         parse_policy(document, PolicyKind.IDENTITY)
@@ -113,7 +108,7 @@ def evaluate(
         resource=resource,
         keys={**_common_keys(caller, registry), **keys},
     )
-    decision = decide(request, identity, resource_policies, owner=registry.id)
+    decision = decide(request, identity, policies, owner=registry.id)
     if decision.is_allowed and caller.session_policy:
         session = parse_policy(caller.session_policy, PolicyKind.IDENTITY)
         narrowed = decide(request, [session], [], owner=caller.registry.id)
@@ -123,7 +118,9 @@ def evaluate(
     return decision
 
 
-def _parsed(document: str | None, kind: PolicyKind) -> list[Policy]:
+def parsed(document: str | None, kind: PolicyKind) -> list[Policy]:
+    """Give the policy of a document in a list, an empty one where there is no document."""
+    # A document was checked when it was put, so it can be read now.
     return [] if document is None else [parse_policy(document, kind)]
 
 

@@ -29,6 +29,8 @@ class Limits:
     layer_grace: float = 24 * 3600.0
     quarantine: float = 3600.0
     activation: float = 1.0
+    lifecycle_every: float = 3600.0
+    lifecycle_preview_kept: float = 24 * 3600.0
     templates_per_registry: int = 100  # [A]
     pull_time_exclusions: int = 100
 
@@ -72,7 +74,8 @@ class Core:
 
     `default_registry` is the one of the root key and of those whose host names none; with
     `is_open` any access key speaks for its account (development mode); with `parity` what ecrate
-    does beyond ECR is off; with `anonymous_pull` the nameless may pull.
+    does beyond ECR is off; with `anonymous_pull` the nameless may do what policies
+    allow to everybody.
     """
 
     database: Database

@@ -28,11 +28,11 @@ from ecrate.domain.policies import (
     parse_policy,
 )
 from ecrate.domain.principals import NAME, Caller, PrincipalRecord
-from ecrate.operations.authorization import evaluate
+from ecrate.operations.authorization import evaluate, parsed
 from ecrate.operations.core import Core
 from ecrate.operations.tokens import SESSION, SESSION_PREFIX, secret_of, session_arn
 from ecrate.store import identities as store
-from ecrate.store.repositories import find_repository_or_none
+from ecrate.store.repositories import find_repository_with_policies
 
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 SESSION_SECONDS: Final = range(900, 43_201)  # AWS: API reference of AssumeRole.
@@ -193,15 +193,20 @@ def simulate(core: Core, arn: str, region: str, action: str, repository: str) ->
         registry = RegistryRef(account, region)
         name = repository.rpartition(":repository/")[2]
         ref = RepositoryRef.parse(registry, name) if name != "*" else None
-        found = None if ref is None else find_repository_or_none(tx, ref)
-        document = None if found is None else store.find_repository_policy(tx, found.id)
+        if ref is None:
+            first, second = None, store.find_registry_policy(tx, registry)
+        else:
+            _, first, second = find_repository_with_policies(tx, ref)
         return evaluate(
             tx,
             caller,
             registry,
             action.removeprefix("ecr:"),
             "*" if ref is None else ref.arn,
-            repository_policy=document,
+            policies=[
+                *parsed(first, PolicyKind.REPOSITORY),
+                *parsed(second, PolicyKind.REGISTRY),
+            ],
         )
 
 

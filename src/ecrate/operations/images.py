@@ -25,8 +25,9 @@ from ecrate.domain.images import MAX_MANIFEST_SIZE, Descriptor, Image, Manifest,
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import open_repository
+from ecrate.operations.authorization import Opener, open_repository
 from ecrate.operations.core import Core
+from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store.database import Transaction
@@ -57,7 +58,13 @@ class ImageDetail:
 
 
 def put_image(
-    core: Core, caller: Caller, ref: RepositoryRef, manifest: Manifest, tags: Sequence[str]
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    manifest: Manifest,
+    tags: Sequence[str],
+    *,
+    opened_by: Opener = open_repository,
 ) -> None:
     """Store the manifest and point `tags` at it, all or nothing.
 
@@ -65,7 +72,7 @@ def put_image(
     `LimitExceeded`, and `ImageAlreadyExists` where there was nothing to do.
     """
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "PutImage")
+        repository = opened_by(tx, caller, ref, "PutImage")
         image = store.find_image(tx, repository.id, manifest.digest.text)
         is_archived = image is not None and image.storage.status_at(core.clock()) != "ACTIVE"
         tagged = {tag: store.find_tagged_image(tx, repository.id, tag) for tag in tags}
@@ -180,8 +187,14 @@ def is_pull_due(core: Core, image: Image) -> bool:
     return image.last_pulled_at is None or core.clock() - image.last_pulled_at > _RECORD_PULLS_EVERY
 
 
-def record_pull(core: Core, image: Image) -> None:
-    """Note that the image was pulled now, if there is room for it: a pull needs none."""
+def record_pull(core: Core, caller: Caller, ref: RepositoryRef, image: Image) -> None:
+    """Note that the image was pulled now, unless the caller's pulls do not count.
+
+    Nothing is noted where there is no room for it: a pull needs none.
+    """
+    with core.database.read() as tx:
+        if not is_pull_recorded(core, tx, caller, ref.registry):
+            return
     with contextlib.suppress(StorageFull), core.database.write() as tx:
         store.record_pull(tx, image.id, core.clock())
 

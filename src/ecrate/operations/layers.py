@@ -35,8 +35,9 @@ from ecrate.domain.layers import MAX_PARTS, MIB, MIN_PART_SIZE, Layer, Part, Upl
 from ecrate.domain.names import ALGORITHMS, Digest, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import open_repository
+from ecrate.operations.authorization import Opener, open_repository
 from ecrate.operations.core import Core
+from ecrate.operations.registry import is_mounting_blobs
 from ecrate.store import layers as store
 from ecrate.store.database import Transaction
 
@@ -48,7 +49,12 @@ DOWNLOAD_LIFETIME: Final = 3600.0
 
 
 def initiate_layer_upload(
-    core: Core, caller: Caller, ref: RepositoryRef, *, algorithm: str = "sha256"
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    *,
+    algorithm: str = "sha256",
+    opened_by: Opener = open_repository,
 ) -> str:
     """Begin an upload and give its id, which is good only for this caller and repository.
 
@@ -56,7 +62,7 @@ def initiate_layer_upload(
     bytes have to be read again then.
     """
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "InitiateLayerUpload")
+        repository = opened_by(tx, caller, ref, "InitiateLayerUpload")
         upload = Upload(
             id=core.new_id(),
             repository_id=repository.id,
@@ -371,14 +377,23 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
 
 
 def mount_layer(
-    core: Core, caller: Caller, ref: RepositoryRef, digest: str, source: str | None
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    digest: str,
+    source: str | None,
+    *,
+    opened_by: Opener = open_repository,
 ) -> bool:
     """Link a layer of another repository of the same registry; tell whether that was done.
 
-    Only from where the caller may pull it: `source`, or without one any such repository.
+    Only from where the caller may pull it: `source`, or without one any such repository; and
+    only while the registry's account setting allows it.
     """
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "InitiateLayerUpload")
+        repository = opened_by(tx, caller, ref, "InitiateLayerUpload")
+        if not is_mounting_blobs(core, tx, ref.registry) or (core.parity and source is None):
+            return False
         names = (
             store.list_repositories_with(tx, ref.registry, digest, _MOUNT_SOURCES)
             if source is None

@@ -19,6 +19,8 @@ from ecrate.operations.core import Core
 from ecrate.operations.repositories import authorize_creation, insert_repository
 from ecrate.store import templates as store
 from ecrate.store.database import Transaction
+from ecrate.store.identities import put_repository_policy
+from ecrate.store.lifecycle import put_policy
 
 
 def create_repository_creation_template(
@@ -116,5 +118,9 @@ def _create(core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef) -> 
             # Whether there is a template is nothing for strangers to learn.
             return False
         raise
-    insert_repository(core, tx, ref, settings)
+    repository = insert_repository(core, tx, ref, settings)
+    if template.repository_policy is not None:
+        put_repository_policy(tx, repository.id, template.repository_policy)
+    if template.lifecycle_policy is not None:
+        put_policy(tx, repository.id, template.lifecycle_policy, core.clock())
     return True

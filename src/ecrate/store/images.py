@@ -111,6 +111,7 @@ def insert_image(
         ],
     )
     _adopt(tx, repository_id, manifest.digest.text, image_id)
+    _tell_referrers(tx, repository_id, manifest.digest.text, is_lost=False)
     return image_id
 
 
@@ -138,7 +139,19 @@ def delete_image(tx: Transaction, repository_id: int, image_id: int, now: float)
         image_id,
     )
     tx.run("DELETE FROM tags WHERE image_id = ?", image_id)
-    tx.run("DELETE FROM images WHERE id = ?", image_id)
+    gone = tx.one("DELETE FROM images WHERE id = ? RETURNING digest", image_id)
+    if gone is not None:
+        _tell_referrers(tx, repository_id, gone[0], is_lost=True)
+
+
+def _tell_referrers(tx: Transaction, repository_id: int, digest: str, *, is_lost: bool) -> None:
+    """Note whether the subject of these images was taken away; one may also never have come."""
+    tx.run(
+        "UPDATE images SET has_lost_subject = ? WHERE repository_id = ? AND subject = ?",
+        int(is_lost),
+        repository_id,
+        digest,
+    )
 
 
 def put_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> None:

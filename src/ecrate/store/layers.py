@@ -129,9 +129,10 @@ def list_repositories_with(
 ) -> list[str]:
     """Give names of repositories of the registry that have the layer."""
     rows = tx.all(
-        "SELECT r.name FROM blobs b JOIN layers l ON l.blob_id = b.id "
-        "JOIN repositories r ON r.id = l.repository_id "
-        "WHERE b.digest = ? AND r.registry_id = ? AND r.region = ? LIMIT ?",
+        # CROSS JOIN makes SQLite begin with the blob, not with all repositories of the registry.
+        "SELECT r.name FROM blobs b CROSS JOIN layers l CROSS JOIN repositories r "
+        "WHERE b.digest = ? AND l.blob_id = b.id AND r.id = l.repository_id "
+        "AND r.registry_id = ? AND r.region = ? LIMIT ?",
         digest,
         registry.id,
         registry.region,

@@ -45,6 +45,7 @@ CREATE TABLE attached_policies (
     policy_arn TEXT NOT NULL REFERENCES managed_policies (arn),
     PRIMARY KEY (principal_id, policy_arn)
 );
+CREATE INDEX attached_policies_by_policy ON attached_policies (policy_arn);
 
 CREATE TABLE registry_policies (
     registry_id TEXT NOT NULL,
@@ -131,11 +132,13 @@ CREATE TABLE images (
     status TEXT NOT NULL DEFAULT 'ACTIVE',
     archived_at REAL,
     activated_at REAL,
+    has_lost_subject INTEGER NOT NULL DEFAULT 0,
     UNIQUE (repository_id, digest)
 );
+-- Of indexes that look alike to it, SQLite takes the one made last: the narrow ones come behind.
+CREATE INDEX images_in_order ON images (repository_id, id);
 CREATE INDEX images_tagged ON images (repository_id, id) WHERE tag_count > 0;
 CREATE INDEX images_untagged ON images (repository_id, id) WHERE tag_count = 0;
-CREATE INDEX images_in_order ON images (repository_id, id);
 CREATE INDEX images_archived ON images (repository_id, id) WHERE status <> 'ACTIVE';
 CREATE INDEX images_by_subject ON images (repository_id, subject, id) WHERE subject IS NOT NULL;
 
@@ -250,4 +253,39 @@ CREATE TABLE templates (
     lifecycle_policy TEXT,
     custom_role_arn TEXT,
     PRIMARY KEY (registry_id, region, prefix)
+);
+
+-- waits_since: when the policy was put or last carried out, so when the wait for the next time
+-- began.
+CREATE TABLE lifecycle_policies (
+    repository_id INTEGER PRIMARY KEY REFERENCES repositories (id) ON DELETE CASCADE,
+    policy TEXT NOT NULL,
+    waits_since REAL NOT NULL,
+    evaluated_at REAL
+);
+CREATE INDEX lifecycle_policies_by_wait ON lifecycle_policies (waits_since);
+
+-- A repository's last preview.
+CREATE TABLE lifecycle_previews (
+    repository_id INTEGER PRIMARY KEY REFERENCES repositories (id) ON DELETE CASCADE,
+    id TEXT NOT NULL UNIQUE,
+    policy TEXT NOT NULL,
+    status TEXT NOT NULL,
+    started_at REAL NOT NULL,
+    expiring_count INTEGER NOT NULL DEFAULT 0,
+    transitioning_count INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX lifecycle_previews_by_age ON lifecycle_previews (started_at) WHERE status <> 'EXPIRED';
+
+CREATE TABLE lifecycle_preview_results (
+    preview_id TEXT NOT NULL REFERENCES lifecycle_previews (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    tags TEXT NOT NULL,
+    pushed_at REAL NOT NULL,
+    is_archived INTEGER NOT NULL,
+    action TEXT NOT NULL,
+    rule_priority INTEGER NOT NULL,
+    PRIMARY KEY (preview_id, position),
+    UNIQUE (preview_id, digest)
 );

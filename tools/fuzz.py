@@ -1,4 +1,4 @@
-"""Fuzz the parsers for a while: `python -m tests.fuzz --seconds 600`.
+"""Fuzz the parsers for a while: `python -m tools.fuzz --seconds 600`.
 
 Each target gets its share of CPU time, in rounds with a seed of their own, so that no run repeats
 another. A finding is printed as its smallest example; add it to tests/oci/test_findings.py.
@@ -18,11 +18,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
+from typing_extensions import override
 
 from tests.fuzz.targets import TARGETS, Target
 
 _ROUND = settings(
-    max_examples=2000,
+    max_examples=500,
     database=None,
     deadline=None,
     phases=[Phase.generate, Phase.shrink],
@@ -38,13 +39,14 @@ class Tally:
     seconds: float = 0.0
     findings: dict[str, str] = field(default_factory=dict)
 
+    @override
     def __str__(self) -> str:
         return f"{self.executions:12,} {self.seconds:8.1f} {len(self.findings):9}"
 
 
 def fuzz(target: Target[Any], seconds: float, random_seed: int) -> Tally:
     """Run rounds until the CPU time is used up; findings are told apart by where they arise."""
-    tally, seeds = Tally(), random.Random(random_seed)
+    tally, seeds = Tally(), random.Random(random_seed)  # noqa: S311 - nothing secret
     began = time.process_time()
 
     def counted(value: Any) -> None:
@@ -69,7 +71,7 @@ def fuzz(target: Target[Any], seconds: float, random_seed: int) -> Tally:
 
 def main(arguments: Sequence[str]) -> int:
     names = [target.name for target in TARGETS]
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=600, help="CPU time in all (600)")
     parser.add_argument("--seed", type=int, default=time.time_ns(), help="of the first round")
     parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(names)}")

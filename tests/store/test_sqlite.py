@@ -1,0 +1,208 @@
+"""What only SQLite can be asked: other processes, the schema's versions, and its pragmas."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ecrate.store.database import SCHEMA_VERSION, Database, DataTooNewError
+from ecrate.store.sqlite import SqliteDatabase, connect, migrate
+
+WRITER = """
+import sys
+from pathlib import Path
+from ecrate.store.sqlite import SqliteDatabase
+database = SqliteDatabase(Path(sys.argv[1]))
+for _ in range(int(sys.argv[2])):
+    with database.write() as tx:
+        value = tx.one("SELECT expires_at FROM leases")[0]
+        tx.run("UPDATE leases SET expires_at = ?", value + 1)
+"""
+HOLDER = """
+import sys
+from pathlib import Path
+from ecrate.store.sqlite import SqliteDatabase
+database = SqliteDatabase(Path(sys.argv[1]))
+with database.write() as tx:
+    tx.run("UPDATE leases SET expires_at = 1")
+with database.write() as tx:
+    tx.run("UPDATE leases SET expires_at = 2")
+    print("writing", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where a database may be made."""
+    return tmp_path / "ecrate.db"
+
+
+@pytest.fixture
+def database(path: Path) -> Iterator[SqliteDatabase]:
+    """A database with one row that counts."""
+    migrate(path)
+    made = SqliteDatabase(path)
+    with made.write() as tx:
+        tx.run("INSERT INTO leases (name, holder, expires_at) VALUES ('a', 'me', 0)")
+    yield made
+    made.close()
+
+
+def value(database: Database) -> float:
+    with database.read() as tx:
+        return float((tx.one("SELECT expires_at FROM leases") or (-1.0,))[0])
+
+
+def execute(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+        connection.commit()
+
+
+def schema(path: Path) -> list[tuple[str, str]]:
+    with closing(sqlite3.connect(path)) as connection:
+        query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%yoyo%' ORDER BY name"
+        return connection.execute(query).fetchall()
+
+
+def test_writes_of_two_processes_take_turns(path: Path, database: SqliteDatabase) -> None:
+    command = [sys.executable, "-c", WRITER, str(path), "100"]
+
+    with subprocess.Popen(command) as first, subprocess.Popen(command) as second:
+        codes = (first.wait(), second.wait())
+
+    assert codes == (0, 0)
+    assert value(database) == 200
+
+
+def test_write_of_a_process_that_is_killed_leaves_what_was_committed(
+    path: Path, database: SqliteDatabase
+) -> None:
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        meanwhile = value(database)
+        holder.kill()
+
+    with database.write() as tx:
+        tx.run("UPDATE leases SET holder = 'next'")
+
+    assert meanwhile == value(database) == 1
+
+
+@pytest.mark.parametrize(
+    ("pragma", "setting"),
+    [
+        pytest.param("journal_mode", "wal", id="journal"),
+        pytest.param("synchronous", 2, id="durable"),
+        pytest.param("foreign_keys", 1, id="references"),
+    ],
+)
+def test_connection_is_set_up_for_what_it_promises(
+    path: Path, pragma: str, setting: object
+) -> None:
+    with closing(connect(path)) as connection:
+        row = connection.execute(f"PRAGMA {pragma}").fetchone()
+
+    assert row == (setting,)
+
+
+@pytest.mark.parametrize("make", [lambda _: None, Path.touch], ids=["nothing", "empty-file"])
+def test_migrate_makes_the_schema_from_nothing(path: Path, make: Callable[[Path], None]) -> None:
+    make(path)
+
+    migrate(path)
+
+    names = {name for name, _ in schema(path)}
+    assert {"repositories", "images", "layers", "blobs", "uploads", "garbage"} <= names
+    assert path.stat().st_mode & 0o777 == 0o600
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT version, oldest_code FROM schema_version").fetchall()
+    assert found == [(SCHEMA_VERSION, SCHEMA_VERSION)]
+
+
+def test_migrate_again_changes_nothing(path: Path) -> None:
+    migrate(path)
+    execute(path, "INSERT INTO leases (name, holder, expires_at) VALUES ('a', 'me', 0)")
+    before = schema(path)
+
+    migrate(path)
+
+    assert schema(path) == before
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM leases").fetchone() == (1,)
+
+
+def test_migrate_goes_on_after_one_that_was_killed(path: Path) -> None:
+    execute(
+        path,
+        "CREATE TABLE yoyo_lock (locked INT DEFAULT 1, ctime TIMESTAMP, pid INT NOT NULL, "
+        "PRIMARY KEY (locked))",
+        "INSERT INTO yoyo_lock (locked, ctime, pid) VALUES (1, '2024-01-01', 1)",
+    )
+
+    migrate(path)
+
+    assert "repositories" in {name for name, _ in schema(path)}
+
+
+def test_migrate_refuses_data_that_excludes_this_version(path: Path) -> None:
+    migrate(path)
+    execute(path, "UPDATE schema_version SET version = version + 2, oldest_code = oldest_code + 1")
+
+    with pytest.raises(DataTooNewError, match=str(SCHEMA_VERSION + 2)):
+        migrate(path)
+
+
+def test_migrate_accepts_newer_data_that_includes_this_version(path: Path) -> None:
+    migrate(path)
+    execute(path, "UPDATE schema_version SET version = version + 1")
+    before = schema(path)
+
+    migrate(path)
+
+    assert schema(path) == before
+
+
+def test_foreign_keys_have_indexes(path: Path) -> None:
+    migrate(path)
+
+    with closing(sqlite3.connect(path)) as connection:
+        missing = [
+            (table, columns)
+            for (table,) in connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            ).fetchall()
+            for columns in _referring(connection, table)
+            if not any(index[: len(columns)] == columns for index in _indexed(connection, table))
+        ]
+
+    assert missing == []
+
+
+def _referring(connection: sqlite3.Connection, table: str) -> list[list[str]]:
+    """Give the columns of each foreign key of the table."""
+    keys: dict[int, list[str]] = {}
+    for key, _, _, column, *_ in connection.execute(f"PRAGMA foreign_key_list({table})"):
+        keys.setdefault(key, []).append(column)
+    return list(keys.values())
+
+
+def _indexed(connection: sqlite3.Connection, table: str) -> list[list[str]]:
+    """Give the columns of each index of the table, its primary key's too."""
+    indexes = [
+        [row[2] for row in connection.execute(f"PRAGMA index_info({name})").fetchall()]
+        for _, name, *_ in connection.execute(f"PRAGMA index_list({table})").fetchall()
+    ]
+    rows = connection.execute(f"PRAGMA table_info({table})").fetchall()
+    primary = [row[1] for row in sorted(rows, key=lambda row: row[5]) if row[5]]
+    return [*indexes, primary]
