@@ -3,118 +3,111 @@
 from __future__ import annotations
 
 import argparse
-import datetime as dt
 import json
-import os
-import platform
-import statistics
-import subprocess
+import signal
+import sys
 import tempfile
-import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import FrameType
 
-from benchmarks import ours
-from benchmarks.load import warm_memory
-from benchmarks.scenarios import SCENARIOS, Scenario, renew_blobs
-from benchmarks.servers import ECRATE, REGISTRY, both
+from benchmarks.bench import Bench
+from benchmarks.layers import Pool
+from benchmarks.ours import measure_images, measure_memory, measure_start
+from benchmarks.parts import measure_parts
+from benchmarks.report import Line, filesystem, header, load, machine
+from benchmarks.scenarios import SCENARIOS
 
-EXTRAS = {
-    "memory": ours.measure_memory,
-    "start": ours.measure_start,
-    "parts": ours.measure_parts,
-    "writes": ours.measure_writes,
+MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Line]]] = {
+    **{scenario.name: scenario.measure for scenario in SCENARIOS},
+    "memory": measure_memory,
+    "start": measure_start,
+    "UploadLayerPart": measure_parts,
+    "PutImage": measure_images,
 }
+_ROUNDS, _QUICK_ROUNDS = 5, 2
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("only", nargs="*", help="scenarios whose name contains one of these words")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--dir", type=Path, help="where the data goes while it is measured")
-    parser.add_argument("--json", type=Path, help="write the raw samples here")
-    options = parser.parse_args()
-    print(_machine())
-    warm_memory(8 << 30)
-    samples = []
-    print(f"\n{'':28s} {'server CPU per GB or request':>46s} {'throughput':>28s}")
-    for scenario in SCENARIOS:
-        if _wanted(scenario.name, options.only):
-            samples += _measure(scenario, options.rounds, options.dir)
-    print()
-    for name, measure in EXTRAS.items():
-        if _wanted(name, options.only):
-            with tempfile.TemporaryDirectory(dir=options.dir) as folder:
-                for part in ("parts", "cpu", "writes"):
-                    (Path(folder) / part).mkdir()
-                print(*measure(Path(folder)), sep="\n", flush=True)
-    if options.json:
-        options.json.write_text(json.dumps(samples, indent=1), encoding="utf-8")
+def main() -> int:
+    """Run what was asked for; 1 if something of it failed."""
+    options = _parser().parse_args()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)
+    rounds = options.rounds or (_QUICK_ROUNDS if options.quick else _ROUNDS)
+    words = [*options.words, *options.only]
+    names = [name for name in MEASUREMENTS if _is_wanted(name, words)]
+    if not names:
+        print(f"nothing is named so; there are: {', '.join(MEASUREMENTS)}", file=sys.stderr)
+        return 2
+    with tempfile.TemporaryDirectory(prefix="ecrate-bench-", dir=_disk(options.dir)) as folder:
+        print(f"{machine(Path(folder))}, medians of {rounds} rounds\n\n{header()}", flush=True)
+        bench = Bench(Path(folder), rounds, options.quick, Pool(Path(folder)))
+        try:
+            failed = [name for name in names if not _run(bench, name)]
+        finally:
+            if options.json:
+                options.json.write_text(json.dumps(bench.samples, indent=1), encoding="utf-8")
+    print(f"\nload at the end {load()}")
+    _tell(bench.told, failed)
+    return 1 if failed else 0
 
 
-def _wanted(name: str, words: list[str]) -> bool:
-    return not words or any(word in name for word in words)
+def _end(number: int, _: FrameType | None) -> None:
+    """End in good order; a second signal must not keep the servers from being stopped."""
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)
+    print("interrupted", file=sys.stderr)
+    sys.exit(128 + number)
 
 
-def _machine() -> str:
-    version = subprocess.run(
-        ["docker-registry", "--version"], capture_output=True, text=True, check=True
-    ).stdout.split()
-    today = dt.datetime.now(dt.UTC).date()
-    return (
-        f"{today}, {os.cpu_count()} cores, Python {platform.python_version()}, "
-        f"docker-registry {version[2] if len(version) > 2 else version}"
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Measure ecrate beside docker-registry. CPU is the servers'; GB is 1e9 bytes; "
+        "a ratio above 1 is in ecrate's favour.",
     )
-
-
-def _measure(scenario: Scenario, rounds: int, folder: Path | None) -> list[dict[str, object]]:
-    samples: list[dict[str, object]] = []
-    with tempfile.TemporaryDirectory(dir=folder) as one, both(Path(one)) as servers:
-        prepared = [scenario.prepare(server) for server in servers]
-        for number in range(rounds + 1):
-            for server, ready in zip(servers, prepared, strict=True):
-                renew_blobs()
-                cpu, began = server.cpu(), time.perf_counter()
-                work = scenario.run(server, ready)
-                wall, spent = time.perf_counter() - began, server.cpu() - cpu
-                if number:  # the first round only warms up
-                    samples.append(
-                        {
-                            "scenario": scenario.name,
-                            "server": server.name,
-                            "work": work,
-                            "wall": wall,
-                            "cpu": spent,
-                        }
-                    )
-    _print(scenario, samples)
-    return samples
-
-
-def _print(scenario: Scenario, samples: list[dict[str, object]]) -> None:
-    per, unit, speed_unit = (1e9, "s/GB", "GB/s") if scenario.unit == "GB" else (1.0, "us", "/s")
-    factor = 1.0 if scenario.unit == "GB" else 1e6
-
-    def median(server: str, figure: str) -> float:
-        values = []
-        for sample in samples:
-            if sample["server"] == server:
-                work = float(str(sample["work"])) / per
-                spent = float(str(sample[figure]))
-                values.append(spent / work * factor if figure == "cpu" else work / spent)
-        return statistics.median(values)
-
-    mine, theirs = median(ECRATE, "cpu"), median(REGISTRY, "cpu")
-    fast, slow = median(ECRATE, "wall"), median(REGISTRY, "wall")
-    ratio = theirs / mine if mine else float("inf")
-    verdict = ""
-    if scenario.target:
-        verdict = f"  target {scenario.target:g}: {'ok' if ratio >= scenario.target else 'SHORT'}"
-    print(
-        f"{scenario.name:28s} {mine:8.2f} : {theirs:8.2f} {unit:5s} = {ratio:5.1f} times less"
-        f"   {fast:9.2f} : {slow:8.2f} {speed_unit:5s} = {fast / slow:4.1f} times{verdict}",
-        flush=True,
+    parser.add_argument("words", nargs="*", help="scenarios whose name contains one of these words")
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", help="the same")
+    parser.add_argument("--rounds", type=int, help=f"samples of each ({_ROUNDS})")
+    parser.add_argument(
+        "--quick", action="store_true", help=f"{_QUICK_ROUNDS} rounds, fewer requests, small layers"
     )
+    parser.add_argument("--dir", type=Path, help="where data goes meanwhile, up to 15 GB")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw samples here")
+    return parser
+
+
+def _is_wanted(name: str, words: Sequence[str]) -> bool:
+    return not words or any(word.lower() in name.lower() for word in words)
+
+
+def _disk(folder: Path | None) -> Path:
+    """Give a folder on a real disk: memory would flatter whoever writes more."""
+    if folder is not None:
+        return folder
+    default = Path(tempfile.gettempdir())
+    return Path("/var/tmp") if filesystem(default) == "tmpfs" else default  # noqa: S108
+
+
+def _run(bench: Bench, name: str) -> bool:
+    try:
+        for line in MEASUREMENTS[name](bench):
+            print(line, flush=True)
+    except Exception:  # noqa: BLE001 - the other scenarios are still worth their time
+        print(f"{name}: failed", flush=True)
+        traceback.print_exc()
+        return False
+    return True
+
+
+def _tell(told: Sequence[str], failed: Sequence[str]) -> None:
+    if told:
+        print(f"\n{len(told)} lines of trouble in the servers' logs, the first:")
+        print(*told[:10], sep="\n")
+    if failed:
+        print(f"\nfailed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 import hashlib
-import mmap
-import os
 import selectors
 import socket
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from benchmarks.layers import MIB, Layer, Pool
 from benchmarks.servers import Server
 
-MIB = 1024 * 1024
+_PATIENCE = struct.pack("ll", 180, 0)
+_CHUNK = 32 * 1024  # what Go's io.Copy reads, and so docker's client sends, at a time
 
-
-class Blob:
-    """Random bytes whose first 16 are changed for each push, so that each is new to a server."""
-
-    def __init__(self, size: int) -> None:
-        self.size = size
-        self.bytes = mmap.mmap(-1, size)
-        piece = os.urandom(MIB)
-        for start in range(0, size, MIB):
-            self.bytes[start : min(start + MIB, size)] = piece[: min(MIB, size - start)]
-        self.renew()
-
-    def renew(self) -> None:
-        self.bytes[:16] = os.urandom(16)
-        self.digest = "sha256:" + hashlib.sha256(self.bytes).hexdigest()
+Check = Callable[[memoryview], object]
 
 
 @dataclass
 class Answer:
     status: int
     headers: dict[str, str]
-    length: int
+
+
+def connect(server: Server) -> socket.socket:
+    """Open a connection that blocks; the kernel's timeouts leave sends whole, unlike Python's."""
+    made = socket.create_connection(("127.0.0.1", server.port))
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _PATIENCE)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _PATIENCE)
+    return made
 
 
 class Connection:
-    """One keep-alive connection."""
+    """One keep-alive connection to the registry door."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._socket = socket.create_connection(("127.0.0.1", server.port))
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket = connect(server)
         self._buffer = memoryview(bytearray(MIB))
 
     def close(self) -> None:
@@ -55,68 +50,127 @@ class Connection:
         self,
         method: str,
         path: str,
-        body: bytes | mmap.mmap | memoryview = b"",
+        body: bytes = b"",
         *,
         headers: str = "",
-        is_chunked: bool = False,
-        check: Callable[[memoryview], None] | None = None,
+        check: Check | None = None,
     ) -> Answer:
         """Send a request, read the whole answer; `check` gets the body in pieces."""
-        framing = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {len(body)}"
-        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{framing}\r\n{headers}"
-        self._socket.sendall(head.encode() + self._server.authorization + b"\r\n")
-        if is_chunked:
-            self._send_chunks(memoryview(body))
-        elif len(body):
-            self._socket.sendall(body)
+        self._send_head(method, path, f"Content-Length: {len(body)}\r\n{headers}")
+        self._socket.sendall(body)
         return self._receive(method, check)
 
-    def _send_chunks(self, view: memoryview) -> None:
-        # Go's client, docker's, sends what io.Copy reads: 32 KiB a chunk.
-        step = 32 * 1024
-        for start in range(0, len(view), step):
-            piece = view[start : start + step]
-            self._socket.sendmsg([b"%x\r\n" % len(piece), piece, b"\r\n"])
-        self._socket.sendall(b"0\r\n\r\n")
+    def send_layer(self, path: str, pool: Pool, layer: Layer) -> Answer:
+        """PATCH a layer with its length told."""
+        self._send_head("PATCH", path, f"{_OCTETS}Content-Length: {layer.size}\r\n")
+        for length in pool.spans(layer.size):
+            self._socket.sendfile(pool.file, 0, length)
+        self._socket.sendall(layer.tail)
+        return self._receive("PATCH")
 
-    def _receive(self, method: str, check: Callable[[memoryview], None] | None) -> Answer:
+    def send_layer_in_chunks(self, path: str, pool: Pool, layer: Layer) -> Answer:
+        """PATCH a layer as docker does, which does not tell the length."""
+        self._send_head("PATCH", path, f"{_OCTETS}Transfer-Encoding: chunked\r\n")
+        head = b"%x\r\n" % _CHUNK
+        for length in pool.spans(layer.size):
+            whole = length // _CHUNK * _CHUNK
+            for start in range(0, whole, _CHUNK):
+                piece = pool.view[start : start + _CHUNK]
+                if self._socket.sendmsg([head, piece, b"\r\n"]) != len(head) + _CHUNK + 2:
+                    raise TimeoutError(f"{self._server.name} takes no more")
+            if whole < length:
+                rest = pool.view[whole:length]
+                self._socket.sendall(b"%x\r\n%b\r\n" % (len(rest), bytes(rest)))
+        self._socket.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(layer.tail), layer.tail))
+        return self._receive("PATCH")
+
+    def _send_head(self, method: str, path: str, headers: str) -> None:
+        head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{self._server.port}\r\n{headers}"
+        self._socket.sendall(head.encode() + self._server.authorization + b"\r\n")
+
+    def _receive(self, method: str, check: Check | None = None) -> Answer:
         received = b""
         while b"\r\n\r\n" not in received:
             piece = self._socket.recv(65536)
             if not piece:
-                raise ConnectionError("closed before the answer")
+                raise ConnectionError(f"{self._server.name} closed before its answer")
             received += piece
         head, _, rest = received.partition(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
-        headers = {
-            name.lower(): value.strip()
-            for name, _, value in (line.partition(":") for line in lines)
-        }
-        length = 0 if method == "HEAD" else int(headers.get("content-length", "0"))
-        left = length - len(rest)
+        pairs = (line.partition(":") for line in lines)
+        headers = {name.lower(): value.strip() for name, _, value in pairs}
+        left = 0 if method == "HEAD" else int(headers.get("content-length", "0")) - len(rest)
         if check is not None:
             check(memoryview(rest))
-        while left:
+        while left > 0:
             count = self._socket.recv_into(self._buffer, min(len(self._buffer), left))
             if not count:
-                raise ConnectionError("closed in the body")
+                raise ConnectionError(f"{self._server.name} closed inside of its answer")
             if check is not None:
                 check(self._buffer[:count])
             left -= count
-        return Answer(int(status.split()[1]), headers, length)
+        return Answer(int(status.split()[1]), headers)
 
 
-def push(server: Server, blob: Blob, *, is_chunked: bool = False) -> None:
+_OCTETS = "Content-Type: application/octet-stream\r\n"
+
+
+def push(connection: Connection, pool: Pool, layer: Layer, *, in_chunks: bool = False) -> None:
     """Push a layer as docker does: POST, PATCH, PUT."""
-    connection = Connection(server)
-    start = connection.call("POST", "/v2/bench/blobs/uploads/")
-    patched = connection.call("PATCH", _path(start), blob.bytes, is_chunked=is_chunked)
+    started = connection.call("POST", "/v2/bench/blobs/uploads/")
+    _expect(started, 202)
+    send = connection.send_layer_in_chunks if in_chunks else connection.send_layer
+    patched = send(_path(started), pool, layer)
+    _expect(patched, 202)
     where = _path(patched)
     mark = "&" if "?" in where else "?"
-    done = connection.call("PUT", f"{where}{mark}digest={blob.digest}")
-    connection.close()
-    if done.status != 201:
-        raise RuntimeError(f"{server.name} answered {done.status} to a push")
+    _expect(connection.call("PUT", f"{where}{mark}digest={layer.digest}"), 201)
+
+
+def push_all(
+    server: Server, pool: Pool, lanes: Sequence[Sequence[Layer]], *, in_chunks: bool = False
+) -> float:
+    """Push each lane's layers over a connection of its own, all lanes at once; give the seconds."""
+    connections = [Connection(server) for _ in lanes]
+    failures: list[BaseException] = []
+
+    def run(connection: Connection, layers: Sequence[Layer]) -> None:
+        try:
+            for layer in layers:
+                push(connection, pool, layer, in_chunks=in_chunks)
+        except BaseException as error:  # noqa: BLE001 - raised by the main thread
+            failures.append(error)
+
+    threads = [
+        threading.Thread(target=run, args=pair) for pair in zip(connections, lanes, strict=True)
+    ]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.perf_counter() - began
+    for connection in connections:
+        connection.close()
+    if failures:
+        raise failures[0]
+    return seconds
+
+
+def verify(server: Server, layer: Layer) -> None:
+    """Pull a layer and compare its digest; raises `RuntimeError`."""
+    connection, hasher = Connection(server), hashlib.sha256()
+    try:
+        _expect(connection.call("GET", f"/v2/bench/blobs/{layer.digest}", check=hasher.update), 200)
+    finally:
+        connection.close()
+    if "sha256:" + hasher.hexdigest() != layer.digest:
+        raise RuntimeError(f"{server.name} gave other bytes than were pushed")
+
+
+def _expect(answer: Answer, status: int) -> None:
+    if answer.status != status:
+        raise RuntimeError(f"answered {answer.status}, not {status}: {answer.headers}")
 
 
 def _path(answer: Answer) -> str:
@@ -124,79 +178,82 @@ def _path(answer: Answer) -> str:
     return "/" + where.split("/", 3)[3] if where.startswith("http") else where
 
 
-def pull(server: Server, digest: str, times: int, *, is_checked: bool = False) -> int:
-    """Pull a layer several times over one connection and give the bytes."""
-    connection, total, hasher = Connection(server), 0, hashlib.sha256()
-    for _ in range(times):
-        check = hasher.update if is_checked else None
-        answer = connection.call("GET", f"/v2/bench/blobs/{digest}", check=check)
-        if answer.status != 200:
-            raise RuntimeError(f"{server.name} answered {answer.status} to a pull")
-        total += answer.length
-    connection.close()
-    if is_checked and "sha256:" + hasher.hexdigest() != digest:
-        raise RuntimeError(f"{server.name} gave other bytes than were pushed")
-    return total
-
-
-def at_once(jobs: list[Callable[[], object]]) -> None:
-    """Run jobs in as many threads."""
-    with ThreadPoolExecutor(len(jobs)) as pool:
-        for future in [pool.submit(job) for job in jobs]:
-            future.result()
-
-
 class _Lane:
-    """One connection of `repeat`: how much of the answer under way is still to come."""
+    """One connection of `drive`: what is known of the answer under way."""
 
-    def __init__(self, server: Server, status: bytes, *, has_body: bool) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", server.port))
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._expected = b"HTTP/1.1 " + status
+    __slots__ = ("_expected", "_has_body", "_head", "_left", "began", "bytes", "socket")
+
+    def __init__(self, server: Server, status: int, *, has_body: bool) -> None:
+        self.socket = connect(server)
+        self.bytes = 0
+        self.began = 0.0
+        self._expected = b"HTTP/1.1 %d" % status
         self._has_body = has_body
+        self._head = b""
         self._left = 0
 
-    def has_answer(self) -> bool:
-        """Read what is there; tell whether an answer is complete now."""
-        data = self.socket.recv(262144)
+    def ask(self, request: bytes) -> None:
+        self.began = time.perf_counter()
+        self.socket.sendall(request)
+
+    def has_answer(self, buffer: memoryview) -> bool:
+        """Read what is there; tell whether the answer is complete now."""
+        count = self.socket.recv_into(buffer)
+        if not count:
+            raise ConnectionError("closed before the whole answer")
         if self._left:
-            self._left -= len(data)
-        elif not data.startswith(self._expected):
-            raise RuntimeError(f"unexpected answer: {data[:200]!r}")
-        else:
-            head, _, rest = data.partition(b"\r\n\r\n")
-            length = head.lower().partition(b"content-length:")[2].split(b"\r\n", 1)[0]
-            self._left = (int(length or 0) if self._has_body else 0) - len(rest)
+            self._left -= count
+            self.bytes += count
+            return not self._left
+        head, end, rest = (self._head + bytes(buffer[:count])).partition(b"\r\n\r\n")
+        if not end:
+            self._head = head
+            return False
+        self._head = b""
+        if not head.startswith(self._expected):
+            raise RuntimeError(f"unexpected answer: {head!r} {rest[:500]!r}")
+        if self._has_body:
+            length = head.lower().partition(b"\r\ncontent-length:")[2].partition(b"\r\n")[0]
+            self._left = int(length) - len(rest)
+            self.bytes += len(rest)
         return not self._left
 
 
-def repeat(server: Server, request: bytes, connections: int, count: int, status: bytes) -> None:
-    """Send one request `count` times over several connections, one answer at a time each."""
-    request = request.replace(b"\r\n\r\n", b"\r\n" + server.authorization + b"\r\n", 1)
-    has_body = not request.startswith(b"HEAD")
+@dataclass
+class Driven:
+    """What `drive` did: bytes of the bodies, seconds in all and of each request."""
+
+    bytes: int
+    seconds: float
+    latencies: list[float]
+
+
+def drive(
+    server: Server, requests: Sequence[bytes], connections: int, *, status: int = 200
+) -> Driven:
+    """Send the requests over several connections, one at a time each; no bodies are kept."""
+    has_body = not requests[0].startswith(b"HEAD")
     lanes = [_Lane(server, status, has_body=has_body) for _ in range(connections)]
-    selector = selectors.DefaultSelector()
-    for lane in lanes:
-        selector.register(lane.socket, selectors.EVENT_READ, lane)
-        lane.socket.sendall(request)
-    sent, done = connections, 0
-    while done < count:
-        for key, _ in selector.select():
-            if key.data.has_answer():
-                done += 1
-                if sent < count:
-                    key.data.socket.sendall(request)
-                    sent += 1
+    waiting: Iterator[bytes] = iter(requests)
+    buffer = memoryview(bytearray(MIB))
+    latencies: list[float] = []
+    with selectors.DefaultSelector() as selector:
+        began = time.perf_counter()
+        for lane, request in zip(lanes, waiting, strict=False):
+            selector.register(lane.socket, selectors.EVENT_READ, lane)
+            lane.ask(request)
+        while len(latencies) < len(requests):
+            ready = selector.select(timeout=180)
+            if not ready:
+                raise TimeoutError(f"{server.name} answers no more")
+            for key, _ in ready:
+                lane = key.data
+                if lane.has_answer(buffer):
+                    latencies.append(time.perf_counter() - lane.began)
+                    following = next(waiting, None)
+                    if following is not None:
+                        lane.ask(following)
+        seconds = time.perf_counter() - began
     for lane in lanes:
         lane.socket.close()
-
-
-def warm_memory(size: int) -> None:
-    """Touch memory and give it back.
-
-    On a virtual machine a page that was never used costs the host a fault the first time, which
-    would be counted for whichever server's page cache gets it first.
-    """
-    with mmap.mmap(-1, size) as pages:
-        for start in range(0, size, 4096):
-            pages[start] = 1
+    return Driven(sum(lane.bytes for lane in lanes), seconds, latencies)

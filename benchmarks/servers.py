@@ -2,49 +2,79 @@
 
 from __future__ import annotations
 
+import base64
 import configparser
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
 
-import boto3
 import psutil
+
+from benchmarks.signing import Key, call
 
 REGISTRY = "docker-registry"
 ECRATE = "ecrate"
+POLL = 0.005
+_PATIENCE = 60.0
+_BAD_LINES = (" WARNING ", " ERROR ", " CRITICAL ", "Traceback", "level=error", "level=fatal")
+_EXPECTED = 'err.code="blob unknown"'  # what docker-registry writes of each HEAD that misses
+# As /etc/docker/registry/config.yml of the Debian package, but for auth and logs; in favour of
+# docker-registry, which then checks no password and writes no line for each request.
+_CONFIG = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}, fields: {{service: registry}}}}
+storage:
+  cache: {{blobdescriptor: inmemory}}
+  filesystem: {{rootdirectory: {root}}}
+  delete: {{enabled: true}}
+  redirect: {{disable: true}}
+http:
+  addr: 127.0.0.1:{port}
+  headers: {{X-Content-Type-Options: [nosniff]}}
+health:
+  storagedriver: {{enabled: true, interval: 10s, threshold: 3}}
+"""
 
 
 @dataclass
 class Server:
-    """A running server. `authorization` is what its registry door wants to see."""
+    """A running server. `authorization` is the header its registry door wants to see."""
 
     name: str
     process: subprocess.Popen[bytes]
     port: int
-    authorization: bytes = b""
+    data: Path
+    log: Path
     start_seconds: float = 0.0
-    key: tuple[str, str] = ("", "")
+    authorization: bytes = b""
+    key: Key = field(default_factory=lambda: Key("", ""))
 
     def tree(self) -> list[psutil.Process]:
-        parent = psutil.Process(self.process.pid)
-        return [parent, *parent.children(recursive=True)]
+        try:
+            parent = psutil.Process(self.process.pid)
+            return [parent, *parent.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            raise RuntimeError(
+                f"{self.name} is gone; its last words: {self.complaints()}"
+            ) from None
 
     def cpu(self) -> float:
-        """Give user plus system seconds of the whole tree so far."""
+        """Give user plus system seconds of the whole tree so far, dead children included.
+
+        The kernel's clocks of the processes, since /proc counts in hundredths only.
+        """
         total = 0.0
         for process in self.tree():
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.NoSuchProcess, OSError):
+                total += time.clock_gettime((~process.pid << 3) | 2)  # clock_getcpuclockid(3)
                 times = process.cpu_times()
-                total += times.user + times.system
+                total += times.children_user + times.children_system
         return total
 
     def memory(self) -> tuple[int, int]:
@@ -52,125 +82,133 @@ class Server:
         rss = pss = 0
         for process in self.tree():
             with contextlib.suppress(psutil.NoSuchProcess, OSError):
-                rss += process.memory_info().rss
-                text = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
-                pss += int(text.partition("\nPss:")[2].split()[0]) * 1024
+                lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+                rss += int(lines.partition("\nRss:")[2].split()[0]) * 1024
+                pss += int(lines.partition("\nPss:")[2].split()[0]) * 1024
         return rss, pss
 
+    def forget_layers(self) -> None:
+        """Delete the bytes of large layers behind the server's back, so that disks suffice."""
+        for path in self.data.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file() and path.stat().st_size > 16 << 20:
+                    path.unlink()
+
+    def complaints(self) -> list[str]:
+        """Give the lines of its log that tell of trouble."""
+        lines = self.log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [
+            line
+            for line in lines
+            if any(bad in line for bad in _BAD_LINES) and _EXPECTED not in line
+        ]
+
     def stop(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGTERM)
+        if self.process.poll() is not None:
+            return
+        tree = self.tree()
+        self.process.terminate()
         try:
-            self.process.wait(timeout=20)
+            self.process.wait(timeout=35)
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
+            for process in tree:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self.process.wait()
 
 
-def free_port() -> int:
+def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _wait(port: int, path: str, started: float) -> float:
-    request = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
-    while time.perf_counter() - started < 30:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as one:
-            one.sendall(request)
-            if b" 200 " in one.recv(100):
-                return time.perf_counter() - started
-        time.sleep(0.003)
-    raise TimeoutError(f"nothing answers on port {port}")
-
-
-def start_ecrate(folder: Path, workers: int = 2) -> Server:
-    port, data = free_port(), folder / "ecrate"
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ecrate", "serve", "--workers", str(workers)],
-        env={**os.environ, "ECRATE_PORT": str(port), "ECRATE_DATA": str(data)},
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    seconds = _wait(port, "/healthz", started)
-    file = configparser.ConfigParser()
-    file.read(data / "credentials")
-    key = (file["default"]["aws_access_key_id"], file["default"]["aws_secret_access_key"])
-    server = Server(ECRATE, process, port, start_seconds=seconds, key=key)
-    ecr = client_of(server)
-    ecr.create_repository(repositoryName="bench")
-    token = ecr.get_authorization_token()["authorizationData"][0]["authorizationToken"]
-    server.authorization = f"Authorization: Basic {token}\r\n".encode()
+def _start(name: str, folder: Path, command: list[str], port: int, path: str) -> Server:
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / f"{name}.log"
+    environment = {
+        k: v for k, v in os.environ.items() if not k.startswith(("ECRATE_", "REGISTRY_"))
+    }
+    with log.open("ab") as file:
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            start_new_session=True,  # Ctrl-C ends the benchmark, which ends the server
+        )
+    server = Server(name, process, port, folder / name, log)
+    try:
+        server.start_seconds = _wait(server, path, started)
+    except BaseException:
+        server.stop()
+        raise
     return server
 
 
-def client_of(server: Server):  # type: ignore[no-untyped-def] # noqa: ANN201 - made at run time
-    """Give a boto3 client for ecrate's AWS door."""
-    return boto3.session.Session().client(
-        "ecr",
-        region_name="us-east-1",
-        endpoint_url=f"http://127.0.0.1:{server.port}",
-        aws_access_key_id=server.key[0],
-        aws_secret_access_key=server.key[1],
-    )
+def _wait(server: Server, path: str, started: float) -> float:
+    request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
+    while (waited := time.perf_counter() - started) < _PATIENCE:
+        if server.process.poll() is not None:
+            raise RuntimeError(f"{server.name} did not start: {server.log.read_text()[-2000:]}")
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(("127.0.0.1", server.port), timeout=1) as one,
+        ):
+            one.sendall(request)
+            if b" 200 " in one.recv(100):
+                return time.perf_counter() - started
+        time.sleep(POLL)
+    raise TimeoutError(f"{server.name} does not answer after {waited:.0f} s")
 
 
-_CONFIG = """\
-version: 0.1
-log: {{level: error, accesslog: {{disabled: true}}}}
-storage:
-  filesystem: {{rootdirectory: {root}}}
-  delete: {{enabled: true}}
-http: {{addr: "127.0.0.1:{port}"}}
-"""
+def start_ecrate(folder: Path) -> Server:
+    """Start ecrate on two workers."""
+    port, data = _free_port(), folder / ECRATE
+    command = [str(Path(sys.executable).with_name("ecrate")), "serve", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--data", str(data), "--workers", "2"]
+    return _start(ECRATE, folder, command, port, "/healthz")
 
 
 def start_registry(folder: Path) -> Server:
-    port = free_port()
-    config = folder / "registry.yml"
-    config.write_text(_CONFIG.format(root=folder / "registry", port=port), encoding="utf-8")
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        ["docker-registry", "serve", str(config)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    return Server(REGISTRY, process, port, start_seconds=_wait(port, "/v2/", started))
+    """Start Debian's docker-registry."""
+    port, config = _free_port(), folder / "registry.yml"
+    folder.mkdir(parents=True, exist_ok=True)
+    config.write_text(_CONFIG.format(root=folder / REGISTRY, port=port), encoding="utf-8")
+    return _start(REGISTRY, folder, ["docker-registry", "serve", str(config)], port, "/v2/")
+
+
+STARTERS = {ECRATE: start_ecrate, REGISTRY: start_registry}
+
+
+def _open_repository(server: Server) -> None:
+    """Log in as docker does and create the repository; docker-registry needs neither."""
+    file = configparser.ConfigParser()
+    file.read(server.data / "credentials")
+    section = file["default"]
+    server.key = Key(section["aws_access_key_id"], section["aws_secret_access_key"])
+    call(server.port, server.key, "CreateRepository", {"repositoryName": "bench"})
+    answer = call(server.port, server.key, "GetAuthorizationToken", {})
+    token = answer["authorizationData"][0]["authorizationToken"]
+    assert base64.b64decode(token).startswith(b"AWS:")
+    server.authorization = f"Authorization: Basic {token}\r\n".encode()
 
 
 @contextlib.contextmanager
-def both(folder: Path) -> Iterator[tuple[Server, Server]]:
-    """Run both servers on empty data for a block."""
+def running(folder: Path, *names: str, told: list[str] | None = None) -> Iterator[list[Server]]:
+    """Run servers on empty data for a block; what they complained of is added to `told`."""
     servers: list[Server] = []
     try:
-        servers.append(start_ecrate(folder))
-        servers.append(start_registry(folder))
-        yield servers[0], servers[1]
+        for name in names:
+            server = STARTERS[name](folder)
+            servers.append(server)
+            if name == ECRATE:
+                _open_repository(server)
+        yield servers
     finally:
         for server in servers:
             server.stop()
-
-
-class PeakMemory:
-    """Samples a server's memory while a block runs."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self._over = threading.Event()
-        self.rss = self.pss = 0
-
-    def __enter__(self) -> Self:
-        self._thread = threading.Thread(target=self._watch)
-        self._thread.start()
-        return self
-
-    def _watch(self) -> None:
-        while not self._over.wait(0.05):
-            rss, pss = self._server.memory()
-            self.rss, self.pss = max(self.rss, rss), max(self.pss, pss)
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
+            if told is not None:
+                told.extend(f"{server.name}: {line}" for line in server.complaints())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecrate.domain.errors import InvalidParameter
@@ -40,6 +40,7 @@ def test_registry_id_has_twelve_digits(text: str, *, is_id: bool) -> None:
     assert RegistryRef.is_id(text) == is_id
 
 
+@settings(max_examples=30)
 @given(name=st.from_regex(REPOSITORY_NAME_PATTERN, fullmatch=True))
 def test_repository_name_of_the_grammar_is_one(name: str) -> None:
     assert is_repository_name(name) == (2 <= len(name) <= 256)

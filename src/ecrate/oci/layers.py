@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
 import re
@@ -15,6 +16,7 @@ from ecrate.domain.errors import (
     InvalidParameter,
     LayerAlreadyExists,
     LayerNotFound,
+    UploadBusy,
 )
 from ecrate.domain.layers import Layer
 from ecrate.domain.names import ALGORITHMS, Digest
@@ -25,6 +27,9 @@ from ecrate.web.body import stream_body
 from ecrate.web.files import matches, send_file
 
 _RANGE: Final = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?")
+
+_TRIES: Final = 5
+_PAUSE: Final = 0.5
 
 
 async def head_blob(request: RegistryRequest) -> StreamResponse:
@@ -138,9 +143,7 @@ async def delete_upload(request: RegistryRequest) -> StreamResponse:
 
 async def _append(request: RegistryRequest, upload_id: str) -> int:
     """Append the request's body to the upload and give the upload's size."""
-    writer = await request.threads.run(
-        layers.LayerWriter, request.core, request.caller, request.ref, upload_id
-    )
+    writer = await _writer(request, upload_id)
     try:
         size = _expected_size(request, writer)
         room = request.core.limits.layer_size - writer.size
@@ -154,6 +157,19 @@ async def _append(request: RegistryRequest, upload_id: str) -> int:
         return await request.threads.run(writer.commit)
     finally:
         writer.close()
+
+
+async def _writer(request: RegistryRequest, upload_id: str) -> layers.LayerWriter:
+    """Wait for another request that writes to the upload, but not with a thread."""
+    for _ in range(_TRIES - 1):
+        with contextlib.suppress(UploadBusy):
+            return await request.threads.run(
+                layers.LayerWriter, request.core, request.caller, request.ref, upload_id
+            )
+        await asyncio.sleep(_PAUSE)
+    return await request.threads.run(
+        layers.LayerWriter, request.core, request.caller, request.ref, upload_id
+    )
 
 
 def _expected_size(request: RegistryRequest, writer: layers.LayerWriter) -> int | None:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ecrate.blobs.port import BlobStore
+from ecrate.domain.layers import MAX_LAYER_SIZE
 from ecrate.domain.names import RegistryRef
 from ecrate.operations.seals import Seals
 from ecrate.store.database import Database
@@ -23,7 +24,7 @@ class Limits:
     repositories_per_registry: int = 100_000
     images_per_repository: int = 100_000
     tags_per_image: int = 1_000
-    layer_size: int = 52_000 * 1024 * 1024
+    layer_size: int = MAX_LAYER_SIZE
     upload_idle: float = 24 * 3600.0
     completed_upload_kept: float = 3600.0
     layer_grace: float = 24 * 3600.0

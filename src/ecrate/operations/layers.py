@@ -41,7 +41,8 @@ from ecrate.operations.registry import is_mounting_blobs
 from ecrate.store import layers as store
 from ecrate.store.database import Transaction
 
-_WAIT_FOR_WRITER: Final = 5.0
+# Short, since it is a thread that waits; a front that can wait without one tries again.
+_WAIT_FOR_WRITER: Final = 0.5
 _TOUCH_EVERY: Final = 3600.0
 _MOUNT_SOURCES: Final = 16
 _DOWNLOAD: Final = "download"
