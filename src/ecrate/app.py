@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import gc
 import logging
 import os
+import re
 import secrets
 import socket
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -25,8 +28,8 @@ from ecrate.domain.names import RegistryRef
 from ecrate.oci.front import OciFront
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
 from ecrate.operations.core import Core, Limits
-from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
+from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET
 from ecrate.settings import SettingError, Settings
@@ -43,6 +46,7 @@ from ecrate.web.tls import Certificate
 
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
+_SECRET_SIZE: Final = 32
 _SWEEP_EVERY: Final = 24 * 3600.0
 _PART_BUFFER: Final = 32 * 1024 * 1024
 
@@ -139,16 +143,18 @@ def _endpoint(settings: Settings, port: int) -> str:
 
 
 def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
-    """Make what a first start needs: secret, schema, root key. Give the key if it is new."""
-    try:
-        migrate(layout.database)
-    except DataTooNewError as error:
-        raise SettingError(
-            f"the data in {layout.data} was written by a newer ecrate (schema {error}); "
-            "run that version or restore a backup"
-        ) from None
-    if not layout.secret.exists():
-        _write_private(layout.secret, secrets.token_hex(32))
+    """Make what a first start needs: secret, schema, root key. Give the key if it is new.
+
+    Raises `SettingError` for what the workers could not use either.
+    """
+    with _usable("database", layout.database):
+        _migrate(layout)
+    with _usable("blobs", layout.blobs):
+        FilesystemBlobs(layout.blobs)
+    with _usable("secret_file", layout.secret):
+        if not layout.secret.exists():
+            _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
+        seals = Seals(_read_secret(layout.secret))
     database = SqliteDatabase(layout.database)
     try:
         with database.write() as tx:
@@ -164,7 +170,6 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
                 trust_policy=None,
                 now=now,
             )
-            seals = Seals(bytes.fromhex(layout.secret.read_text(encoding="ascii")))
             key_id = new_key_id("AKIA")
             key = NewAccessKey(key_id, seals.derive(SECRET, key_id))
             # The file comes first: a key that nobody can read would be of no use.
@@ -176,6 +181,32 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
             return key
     finally:
         database.close()
+
+
+@contextlib.contextmanager
+def _usable(setting: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.Error, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SettingError(f"cannot use '{setting}' {path}: {reason}") from None
+
+
+def _migrate(layout: Layout) -> None:
+    try:
+        migrate(layout.database)
+    except DataTooNewError as error:
+        raise SettingError(
+            f"the data in {layout.data} was written by a newer ecrate (schema {error}); "
+            "run that version or restore a backup"
+        ) from None
+
+
+def _read_secret(path: Path) -> bytes:
+    text = path.read_bytes().strip()
+    if re.fullmatch(rb"[0-9a-fA-F]{%d}" % (2 * _SECRET_SIZE), text) is None:
+        raise ValueError(f"it must hold {2 * _SECRET_SIZE} hex digits")
+    return bytes.fromhex(text.decode())
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -193,7 +224,7 @@ def build_core(settings: Settings, layout: Layout) -> Core:
     return Core(
         database=SqliteDatabase(layout.database),
         blobs=FilesystemBlobs(layout.blobs),
-        seals=Seals(bytes.fromhex(layout.secret.read_text(encoding="ascii"))),
+        seals=Seals(_read_secret(layout.secret)),
         clock=time.time,
         default_registry=RegistryRef(settings.account_id, settings.region),
         is_open=settings.dev,

@@ -108,7 +108,7 @@ def _read_file(file: Path) -> dict[str, Any]:
             return tomllib.load(opened)
     except OSError as error:
         raise SettingError(f"cannot read {file}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingError(f"{file} is not TOML: {error}") from None
 
 
@@ -123,6 +123,12 @@ _WORDS: Final[dict[type[Any], str]] = {
     str: "a text",
     Path: "a path",
 }
+_TAKEN: Final[dict[type[Any], tuple[type[Any], ...]]] = {
+    int: (int, str),
+    float: (int, float, str),
+    str: (str,),
+}
+_LONGEST: Final = 1_000_000_000
 _TRUTH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -133,10 +139,10 @@ def _converted(name: str, value: Any, source: str) -> Any:
             return value if isinstance(value, bool) else _TRUTH[str(value).lower()]
         if kind is Path:
             return Path(value).expanduser()
-        if isinstance(value, bool) or (kind is str and not isinstance(value, str)):
-            raise ValueError  # noqa: TRY301 - told below with all others
+        if not isinstance(value, _TAKEN[kind]) or isinstance(value, bool):
+            raise TypeError  # noqa: TRY301 - told below with all others
         return kind(value)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RuntimeError, OverflowError):
         raise SettingError(
             f"setting '{name}' is '{value}' in {source}; accepted: {_WORDS[kind]}"
         ) from None
@@ -148,8 +154,9 @@ def _url(text: str) -> bool:
 
 def _template(text: str) -> bool:
     try:
-        return re.fullmatch(r"[\w.:-]*", text.format(account="0", region="r")) is not None
-    except (KeyError, IndexError, ValueError):
+        host = text.format(account="0", region="r")
+        return re.fullmatch(r"[a-zA-Z0-9_.:-]*", host) is not None
+    except (KeyError, IndexError, ValueError, AttributeError):
         return False
 
 
@@ -157,25 +164,25 @@ def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda text: re.fullmatch(pattern, text) is not None
 
 
-def _at_least(least: float) -> Callable[[Any], bool]:
-    return lambda number: number >= least
+def _seconds(least: float) -> tuple[Callable[[Any], bool], str]:
+    return lambda number: least <= number <= _LONGEST, f"{least} to {_LONGEST} seconds"
 
 
 _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "port": (lambda port: 0 <= port < 2**16, "0 to 65535"),
     "workers": (lambda workers: 0 <= workers <= 256, "0 (one a core) to 256"),  # noqa: PLR2004
-    "account_id": (_matches(r"\d{12}"), "12 digits"),
+    "account_id": (_matches(r"[0-9]{12}"), "12 digits"),
     "region": (_matches(r"[a-z0-9-]{2,25}"), "2 to 25 of a-z, 0-9 and -"),
     "registry_host": (_template, "a host name, with {account} and {region} where they differ"),
     "public_url": (_url, "http://HOST[:PORT] or https://HOST[:PORT]"),
     "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
     "database": (_matches(r"|sqlite:///.+"), "sqlite:///PATH"),
     "blobs": (_matches(r"|file:///.+"), "file:///PATH"),
-    "shutdown_grace": (_at_least(0), "seconds, 0 or more"),
-    "upload_idle": (_at_least(1), "seconds, 1 or more"),
-    "layer_grace": (_at_least(1), "seconds, 1 or more"),
-    "quarantine": (_at_least(0), "seconds, 0 or more"),
-    "activation_seconds": (_at_least(0), "seconds, 0 or more"),
-    "collect_every": (_at_least(0.1), "seconds, 0.1 or more"),
-    "lifecycle_every": (_at_least(0.1), "seconds, 0.1 or more"),
+    "shutdown_grace": _seconds(0),
+    "upload_idle": _seconds(1),
+    "layer_grace": _seconds(1),
+    "quarantine": _seconds(0),
+    "activation_seconds": _seconds(0),
+    "collect_every": _seconds(0.1),
+    "lifecycle_every": _seconds(0.1),
 }

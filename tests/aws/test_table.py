@@ -55,6 +55,11 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
     },
+    "GetLifecyclePolicyPreview": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "PutImage": {errors.InvalidImageTag},
     "UpdateImageStorageClass": {
         errors.InvalidImageDigest,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.clients import Program
-from tests.support.containers import login, make_program
+from tests.support.containers import container_program, login
 from tests.support.images import OCI_LAYER, OCI_MANIFEST, MadeImage
 from tests.support.server import Server
 
@@ -33,9 +34,10 @@ RUN ["/bin/busybox", "cp", "/hello", "/copied"]
 
 
 @pytest.fixture
-def make_buildah(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Program]:
+def make_buildah(server: Server) -> Iterator[Callable[[], Program]]:
     """Make logged in `buildah` commands that share nothing, as on machines of their own."""
-    return lambda: login(make_program("buildah", tmp_path_factory.mktemp("buildah")), server)
+    with contextlib.ExitStack() as programs:
+        yield lambda: login(programs.enter_context(container_program("buildah")), server)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support.clients import Program
-from tests.support.containers import login, make_program
+from tests.support.containers import container_program, login
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, digest_of
 from tests.support.registry import token_of
 from tests.support.server import Server
@@ -28,10 +28,11 @@ SCHEMA_2 = "application/vnd.docker.distribution.manifest.v2+json"
 SCHEMA_2_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 
-@pytest.fixture(scope="session")
-def podman(tmp_path_factory: pytest.TempPathFactory, server: Server) -> Program:
+@pytest.fixture(scope="module")
+def podman(server: Server) -> Iterator[Program]:
     """The `podman` command, logged in with the root key."""
-    return login(make_program("podman", tmp_path_factory.mktemp("podman")), server)
+    with container_program("podman") as program:
+        yield login(program, server)
 
 
 @pytest.fixture
@@ -75,11 +76,12 @@ class FreshPodman:
 
 @pytest.fixture
 def fresh_podman(
-    server: Server, tmp_path: Path, busybox_layout: Path, busybox: MadeImage, ecr: ECRClient
-) -> FreshPodman:
-    podman = login(make_program("podman", tmp_path), server)
-    image = podman.output("pull", "--quiet", f"oci:{busybox_layout}:busybox").strip()
-    return FreshPodman(podman, image, diff_ids(busybox), ecr)
+    server: Server, busybox_layout: Path, busybox: MadeImage, ecr: ECRClient
+) -> Iterator[FreshPodman]:
+    with container_program("podman") as program:
+        podman = login(program, server)
+        image = podman.output("pull", "--quiet", f"oci:{busybox_layout}:busybox").strip()
+        yield FreshPodman(podman, image, diff_ids(busybox), ecr)
 
 
 def stored_image(ecr: ECRClient, remote: str) -> ImageTypeDef:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.support.clients import Program, find_program
@@ -21,20 +24,24 @@ network_config_dir = "{folder}/networks"
 """
 
 
-def make_program(name: str, folder: Path) -> Program:
+@contextlib.contextmanager
+def container_program(name: str) -> Iterator[Program]:
     """Give `podman` or `buildah` with nothing in its store, logged in nowhere."""
-    folders = {path: folder / path.strip("/").replace("/", "-") for path in _THEIRS}
-    for ours in folders.values():
-        ours.mkdir(parents=True)
-    (folder / "containers.conf").write_text(_SETTINGS.format(folder=folder))
-    (folder / "auth.json").write_text("{}")  # to be there is all that podman asks of it
-    env = {
-        "CONTAINERS_CONF": str(folder / "containers.conf"),
-        "REGISTRY_AUTH_FILE": str(folder / "auth.json"),
-        "XDG_RUNTIME_DIR": str(folder),
-    }
     command = (find_program(name), "--storage-driver=vfs")
-    return with_folders(Program(command, folder, env), folders)
+    # Not in pytest's own folder, which would keep all those copies of layers for a while.
+    with tempfile.TemporaryDirectory(prefix=f"ecrate-{name}-") as path:
+        folder = Path(path)
+        folders = {path: folder / path.strip("/").replace("/", "-") for path in _THEIRS}
+        for ours in folders.values():
+            ours.mkdir()
+        (folder / "containers.conf").write_text(_SETTINGS.format(folder=folder))
+        (folder / "auth.json").write_text("{}")  # to be there is all that podman asks of it
+        env = {
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "REGISTRY_AUTH_FILE": str(folder / "auth.json"),
+            "XDG_RUNTIME_DIR": str(folder),
+        }
+        yield with_folders(Program(command, folder, env), folders)
 
 
 def login(program: Program, server: Server) -> Program:

@@ -20,13 +20,7 @@ _COLUMNS = (
 def insert_template(tx: Transaction, registry: RegistryRef, template: Template) -> None:
     """Raise `TemplateAlreadyExists` when the registry has one of this prefix."""
     try:
-        tx.run(
-            f"INSERT INTO templates (registry_id, region, {_COLUMNS}) "  # noqa: S608 - a constant
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            registry.id,
-            registry.region,
-            *_values(template),
-        )
+        _write(tx, registry, template)
     except ConstraintError:
         raise TemplateAlreadyExists(template.prefix, registry.id) from None
 
@@ -34,7 +28,17 @@ def insert_template(tx: Transaction, registry: RegistryRef, template: Template) 
 def replace_template(tx: Transaction, registry: RegistryRef, template: Template) -> None:
     """Write the template over the one of its prefix."""
     delete_template(tx, registry, template.prefix)
-    insert_template(tx, registry, template)
+    _write(tx, registry, template)
+
+
+def _write(tx: Transaction, registry: RegistryRef, template: Template) -> None:
+    tx.run(
+        f"INSERT INTO templates (registry_id, region, {_COLUMNS}) "  # noqa: S608 - a constant
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        registry.id,
+        registry.region,
+        *_values(template),
+    )
 
 
 def find_template(tx: Transaction, registry: RegistryRef, prefix: str) -> Template | None:
