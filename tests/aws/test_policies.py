@@ -165,8 +165,8 @@ def test_repository_policy_is_kept_given_and_removed(root: ECRClient, app: str) 
     assert code_of(lambda: root.get_repository_policy(repositoryName=app)) == (
         "RepositoryPolicyNotFoundException",
         (
-            f"Repository policy does not exist for the repository with name '{app}' in the registry "
-            f"with id '{ACCOUNT}'"
+            f"Repository policy does not exist for the repository with name '{app}' in the "
+            f"registry with id '{ACCOUNT}'"
         ),
     )
 
