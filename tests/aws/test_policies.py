@@ -82,7 +82,7 @@ def app(root: ECRClient, request: pytest.FixtureRequest) -> str:
     """A repository of the test's own."""
     name = "app/" + request.node.name.partition("[")[0].lower()[-60:].strip("_")
     root.create_repository(repositoryName=name)
-    return name
+    return str(name)
 
 
 def code_of(call: Callable[[], object]) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
 
 USER = f"arn:aws:iam::{ACCOUNT}:user"
+_NUMBERS = itertools.count(1)
 PULL_ALL = policy(allow("ecr:*", Resource="*"))
 
 
 @pytest.fixture
-def place(server: Server, request: pytest.FixtureRequest) -> ECRClient:
+def place(server: Server) -> ECRClient:
     """A client of a registry that no other test uses."""
-    number = abs(hash(request.node.nodeid)) % 10**9
-    return server.ecr(region=f"registry-{number}")
+    return server.ecr(region=f"registry-{next(_NUMBERS)}")
 
 
 def test_describe_registry_shows_no_rules_at_first(place: ECRClient) -> None:

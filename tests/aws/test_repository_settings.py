@@ -65,19 +65,19 @@ def test_put_image_tag_mutability_clears_the_filters_with_a_plain_mode(
 @pytest.mark.parametrize(
     ("mode", "filters"),
     [
-        pytest.param("IMMUTABLE", ["v*"], id="filters-with-a-plain-mode"),
-        pytest.param("IMMUTABLE_WITH_EXCLUSION", None, id="no-filters"),
+        pytest.param(
+            "IMMUTABLE",
+            {"imageTagMutabilityExclusionFilters": wildcard("v*")},
+            id="filters-with-a-plain-mode",
+        ),
+        pytest.param("IMMUTABLE_WITH_EXCLUSION", {}, id="no-filters"),
     ],
 )
 def test_put_image_tag_mutability_refuses_filters_that_do_not_fit(
-    ecr: ECRClient, repository: str, mode: Any, filters: list[str] | None
+    ecr: ECRClient, repository: str, mode: Any, filters: Any
 ) -> None:
-    more: Any = (
-        {} if filters is None else {"imageTagMutabilityExclusionFilters": wildcard(*filters)}
-    )
-
     with pytest.raises(ecr.exceptions.InvalidParameterException) as refused:
-        ecr.put_image_tag_mutability(repositoryName=repository, imageTagMutability=mode, **more)
+        ecr.put_image_tag_mutability(repositoryName=repository, imageTagMutability=mode, **filters)
 
     assert refused.value.response["Error"]["Message"] == (
         "Invalid parameter at 'imageTagMutabilityExclusionFilters' failed to satisfy constraint: "

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.clients import Program
 from tests.support.images import OCI_LAYER, OCI_MANIFEST, Blob, MadeImage, digest_of, make_image
-from tests.support.layouts import manifest_descriptor, read_blobs, write_layout
+from tests.support.layouts import manifest_descriptor, write_layout
 from tests.support.registry import DOCKER_LIST, DOCKER_MANIFEST, manifest_of, push_image
 from tests.support.server import Server
 

@@ -47,9 +47,9 @@ def ask(
     theirs: list[Policy] | None = None,
     action: str = "ecr:PutImage",
     resource: str = APP,
-    **keys: str,
+    keys: dict[str, str] | None = None,
 ) -> tuple[bool, str]:
-    found = {name.replace("__", ":"): (value,) for name, value in keys.items()}
+    found = {name: (value,) for name, value in (keys or {}).items()}
     request = Request(principal, action, resource, found)
     decision = decide(request, mine or [], theirs or [], owner=OWNER)
     return decision.is_allowed, decision.reason
@@ -209,7 +209,7 @@ CONDITIONS = [
 def test_condition(operator: str, key: str, wanted: object, good: str, bad: str) -> None:
     mine = [identity(allow("ecr:*", Resource="*", Condition={operator: {key: wanted}}))]
 
-    answers = [ask(ALICE, mine=mine, **{key: value})[0] for value in (good, bad)]
+    answers = [ask(ALICE, mine=mine, keys={key: value})[0] for value in (good, bad)]
 
     assert answers == [True, False]
 
@@ -237,7 +237,7 @@ def test_null_asks_whether_a_key_is_missing(wanted: object, answers: list[bool])
     condition = {"Null": {"aws:RequestTag/stage": wanted}}
     mine = [identity(allow("ecr:*", Resource="*", Condition=condition))]
 
-    found = [ask(ALICE, mine=mine)[0], ask(ALICE, mine=mine, **{"aws:requesttag/stage": "x"})[0]]
+    found = [ask(ALICE, mine=mine)[0], ask(ALICE, mine=mine, keys={"aws:requesttag/stage": "x"})[0]]
 
     assert found == answers
 
@@ -264,7 +264,7 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
     mine = identity(allow("ecr:*", Resource="arn:*/${aws:username}/*"), version=version)
     resource = f"arn:aws:ecr:us-east-1:{OWNER}:repository/alice/app"
 
-    answer = ask(ALICE, mine=[mine], resource=resource, **{"aws:username": "alice"})
+    answer = ask(ALICE, mine=[mine], resource=resource, keys={"aws:username": "alice"})
 
     assert answer[0] == is_allowed
 

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from tests.support.images import digest_of, make_image
-from tests.support.policies import open_to_all
+from tests.support.policies import allow, deny, open_to_all, policy
+from tests.support.principals import make_user
 from tests.support.registry import (
     error_of,
     files_of,
@@ -275,6 +276,48 @@ def test_mount_from_another_region_looks_as_if_nothing_were_there(
     answers = mount(http, source, DIGEST, source, host), mount(http, source, DIGEST, None, host)
 
     assert [answer.status_code for answer in answers] == [202, 202]
+
+
+def arn_of(repository: str) -> str:
+    return f"arn:aws:ecr:us-east-1:000000000000:repository/{repository}"
+
+
+@pytest.mark.parametrize("is_named", [True, False], ids=["by-name", "anywhere"])
+@pytest.mark.parametrize(
+    ("action", "status"),
+    [("ecr:GetDownloadUrlForLayer", 202), ("ecr:BatchDeleteImage", 201)],
+    ids=["may-not-pull", "may-pull"],
+)
+def test_mount_takes_the_right_to_pull_the_source(
+    server: Server, make_repository: Callable[[], str], action: str, status: int, *, is_named: bool
+) -> None:
+    source, target, user = make_repository(), make_repository(), f"user-{uuid.uuid4()}"
+    content = some_bytes(1000, user)
+    rights = policy(allow("ecr:*", Resource="*"), deny(action, Resource=arn_of(source)))
+    guest = make_user(server, user, rights)
+    with server.http() as http:
+        digest = push_blob(http, source, content)
+
+    with guest.http() as http:
+        answer = mount(http, target, digest, source if is_named else None)
+
+        assert answer.status_code == status
+        assert has(http, target, digest) == (status == 201)
+        assert status == 201 or look_of(answer) == look_of(start(http, target))
+
+
+def test_mount_takes_the_right_to_push(
+    server: Server, source: str, make_repository: Callable[[], str]
+) -> None:
+    target, user = make_repository(), f"user-{uuid.uuid4()}"
+    rights = policy(
+        allow("ecr:*", Resource="*"), deny("ecr:InitiateLayerUpload", Resource=arn_of(target))
+    )
+    with make_user(server, user, rights).http() as http:
+        answer = mount(http, target, DIGEST, source)
+
+        assert error_of(answer)[:2] == (403, "DENIED")
+        assert not has(http, target, DIGEST)
 
 
 @pytest.fixture(scope="module")

@@ -264,7 +264,7 @@ def find_preview_result(tx: Transaction, preview_id: str, digest: str) -> Previe
 def find_old_preview(tx: Transaction, before: float) -> str | None:
     """Give the id of a preview begun before `before` that still has its results."""
     row = tx.one(
-        "SELECT id FROM lifecycle_previews WHERE status <> 'EXPIRED' AND started_at <= ? "
+        "SELECT id FROM lifecycle_previews WHERE status <> 'EXPIRED' AND started_at < ? "
         "ORDER BY started_at LIMIT 1",
         before,
     )

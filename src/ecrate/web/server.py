@@ -18,6 +18,7 @@ _LOG: Final = logging.getLogger("ecrate")
 _READ_BUFFER: Final = 1024 * 1024
 _KEEPALIVE: Final = 75.0
 _TICK: Final = 0.05
+_NEWCOMERS: Final = 1.0
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 
@@ -86,15 +87,22 @@ async def serve(
 async def _finish(server: web.Server, doors: Doors, deadline: float) -> None:
     # aiohttp's own shutdown drops what a request's body still has to bring.
     loop = asyncio.get_running_loop()
+    # Whoever was accepted a moment ago is about to ask, and nobody else could answer.
+    newcomers_until = loop.time() + _NEWCOMERS
     while loop.time() < deadline:
+        await asyncio.sleep(_TICK)
         # A connection whose client is gone may be listed for a while; it has nothing to finish.
         open_ones = [one for one in server.connections if one.connected or one in doors.busy]
         if not open_ones:
             break
-        idle = [one for one in open_ones if one not in doors.busy]
+        quiet = [one for one in open_ones if one not in doors.busy]
+        idle = [one for one in quiet if _has_asked(one) or loop.time() > newcomers_until]
         for connection in idle:
             connection.close()
         # `close` wakes a connection that waits for a request, but leaves its socket open.
         await asyncio.gather(*(one.shutdown(deadline - loop.time()) for one in idle))
-        await asyncio.sleep(_TICK)
     await server.shutdown(_TICK)
+
+
+def _has_asked(connection: RequestHandler) -> bool:
+    return connection._request_count > 0  # noqa: SLF001 - it tells nobody else
