@@ -12,13 +12,15 @@ import pytest
 
 from tests.support.clients import Program
 from tests.support.containerd import running_containerd
-from tests.support.images import MadeImage
+from tests.support.images import OCI_LAYER, MadeImage
 from tests.support.layouts import read_blobs
 from tests.support.registry import token_of
 from tests.support.server import Server
 
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
+ZSTD_LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 # Copies files instead of mounting them over each other: works wherever root is root.
 SNAPSHOTTER = "--snapshotter=native"
 
@@ -80,11 +82,16 @@ class Stocked:
     ctr: Program
     layout: Path
     image: MadeImage
+    skopeo: Program
 
 
 @pytest.fixture
-def stocked(empty_ctr: Program, busybox_layout: Path, busybox: MadeImage) -> Stocked:
-    return Stocked(empty_ctr, busybox_layout, busybox)
+def stocked(
+    empty_ctr: Program, busybox_layout: Path, busybox: MadeImage, skopeo: Program, tmp_path: Path
+) -> Stocked:
+    # Without memory of blobs, which it would take again in the form it knows.
+    new = Program(skopeo.command, skopeo.home, {**skopeo.env, "XDG_DATA_HOME": str(tmp_path)})
+    return Stocked(empty_ctr, busybox_layout, busybox, new)
 
 
 def load(ctr: Program, layout: Path, folder: Path) -> None:
@@ -145,21 +152,23 @@ def test_pull_fetches_the_platform_of_this_machine_only(
 
 
 @pytest.mark.parametrize(
-    "option",
+    ("option", "layer_type"),
     [
-        pytest.param("--format=oci", id="gzip"),
-        pytest.param("--format=v2s2", id="docker"),
-        pytest.param("--dest-compress-format=zstd", id="zstd"),
+        pytest.param("--format=oci", OCI_LAYER, id="gzip"),
+        pytest.param("--format=v2s2", DOCKER_LAYER, id="docker"),
+        pytest.param("--dest-compress-format=zstd", ZSTD_LAYER, id="zstd"),
     ],
 )
 def test_pull_unpacks_layers_of_each_format(
-    stocked: Stocked, skopeo: Program, remote: str, user: tuple[str, str], option: str
+    stocked: Stocked, remote: str, user: tuple[str, str], option: str, layer_type: str
 ) -> None:
     push = ("copy", "--dest-tls-verify=false", option)
-    skopeo.output(*push, f"oci:{stocked.layout}:busybox", f"docker://{remote}:x")
+    stocked.skopeo.output(*push, f"oci:{stocked.layout}:busybox", f"docker://{remote}:x")
 
     stocked.ctr.output("images", "pull", *user, SNAPSHOTTER, f"{remote}:x")
 
+    raw = stocked.skopeo.output("inspect", "--tls-verify=false", "--raw", f"docker://{remote}:x")
+    assert [layer["mediaType"] for layer in json.loads(raw)["layers"]] == [layer_type]
     assert unpacked(stocked.ctr) == diff_ids(stocked.image)
 
 
@@ -172,7 +181,7 @@ def test_pull_again_downloads_nothing(
     remote = make_pushed(busybox_layout, "busybox")
     empty_ctr.output("content", "fetch", *user, remote)
 
-    again = empty_ctr.output("content", "fetch", *user, "--http-dump", remote)
+    again = empty_ctr.run("--debug", "content", "fetch", *user, "--http-dump", remote).stderr
 
     assert "/manifests/busybox" in again
     assert "/blobs/" not in again
@@ -182,10 +191,12 @@ def test_push_again_uploads_nothing(
     stocked: Stocked, remote: str, user: tuple[str, str], tmp_path: Path
 ) -> None:
     load(stocked.ctr, stocked.layout, tmp_path)
-    push = ("images", "push", *user, "--http-dump")
-    stocked.ctr.output(*push, f"{remote}:x", "local:busybox")
+    push = ("--debug", "images", "push", *user, "--http-dump", f"{remote}:x", "local:busybox")
+    first = stocked.ctr.run(*push).stderr
 
-    again = stocked.ctr.output(*push, f"{remote}:x", "local:busybox")
+    again = stocked.ctr.run(*push).stderr
+
+    assert "POST /v2/" in first
 
     assert "HEAD /v2/" in again
     assert "POST /v2/" not in again

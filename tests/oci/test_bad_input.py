@@ -28,6 +28,7 @@ from tests.support.wire import Answer, Wire
 
 SETTINGS = {"ECRATE_SPARSE_MANIFESTS": "true", "ECRATE_ANONYMOUS_PULL": "true"}
 PLACE = "bad/input"
+EMPTY = "bad/empty"
 CONTENT = bytes(range(256)) * 4
 CODES = {
     "BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DENIED", "DIGEST_INVALID",
@@ -39,13 +40,14 @@ NOT_SENT = re.compile(r"[\x00-\x1f\x7f]")  # the HTTP parser ends connections ov
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[Server]:
-    """A server for requests that may do anything; `PLACE` has an image and a blob."""
+    """A server for requests that may do anything to `PLACE`, which has an image and a blob."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_server(Path(folder) / "data", env=SETTINGS) as running,
         running.http() as http,
     ):
         running.ecr().create_repository(repositoryName=PLACE)
+        running.ecr().create_repository(repositoryName=EMPTY)
         push_image(http, PLACE, make_image(), "latest")
         push_blob(http, PLACE, CONTENT)
         yield running
@@ -156,7 +158,7 @@ def test_name_is_unknown_or_invalid(client: httpx.Client, name: str) -> None:
 @settings(max_examples=100)
 @given(reference=spoiled(texts.tags | texts.digests).filter(lambda text: "/" not in text))
 def test_reference_is_unknown_or_invalid(client: httpx.Client, reference: str) -> None:
-    path = f"/v2/{PLACE}/manifests/{quote(reference, errors='surrogatepass')}"
+    path = f"/v2/{EMPTY}/manifests/{quote(reference, errors='surrogatepass')}"
     is_tag = re.fullmatch(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}", reference)
     is_digest = re.fullmatch(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", reference)
 

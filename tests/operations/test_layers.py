@@ -18,7 +18,7 @@ from ecrate.domain.errors import (
 )
 from ecrate.domain.layers import MAX_PARTS, MIN_PART_SIZE
 from ecrate.domain.names import RegistryRef, RepositoryRef
-from ecrate.operations import layers, repositories
+from ecrate.operations import layers, repositories, uploads
 from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of
@@ -98,7 +98,7 @@ def test_part_after_bytes_that_were_lost_is_refused(bench: Bench, one: Repositor
 
 def test_part_drops_what_an_earlier_one_left_behind(bench: Bench, one: RepositoryRef) -> None:
     upload_id = bench.begin(one)
-    with layers.LayerWriter(bench.core, bench.caller, one, upload_id) as writer:
+    with uploads.LayerWriter(bench.core, bench.caller, one, upload_id) as writer:
         writer.write(b"of a client that was cut off before the end")
 
     bench.send(one, upload_id, 0, CONTENT)
@@ -145,13 +145,13 @@ def test_upload_has_at_most_so_many_bytes(
     bench = make_bench(limits=Limits(layer_size=size))
     upload_id = bench.begin(bench.create())
 
-    with layers.LayerWriter(bench.core, bench.caller, bench.ref("one"), upload_id) as writer:
+    with uploads.LayerWriter(bench.core, bench.caller, bench.ref("one"), upload_id) as writer:
         refused = _refuses(writer, CONTENT)
 
     assert refused != fits
 
 
-def _refuses(writer: layers.LayerWriter, content: bytes) -> bool:
+def _refuses(writer: uploads.LayerWriter, content: bytes) -> bool:
     try:
         writer.write(content)
     except LimitExceeded as error:
@@ -164,7 +164,7 @@ def test_upload_of_a_slow_client_is_not_idle(
 ) -> None:
     upload_id = bench.begin(one)
     collector = make_bench()
-    with layers.LayerWriter(bench.core, bench.caller, one, upload_id) as writer:
+    with uploads.LayerWriter(bench.core, bench.caller, one, upload_id) as writer:
         bench.clock.advance(DAY)
         writer.write(CONTENT)
         collector.clock.advance(DAY + 1)
@@ -179,7 +179,7 @@ def test_writer_tells_the_size_with_what_is_not_counted_yet(
 ) -> None:
     upload_id = bench.begin(one)
 
-    with layers.LayerWriter(bench.core, bench.caller, one, upload_id) as writer:
+    with uploads.LayerWriter(bench.core, bench.caller, one, upload_id) as writer:
         writer.write(CONTENT)
         seen, counted = writer.size, writer.upload.size
         committed = writer.commit()

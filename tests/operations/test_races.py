@@ -19,7 +19,7 @@ from ecrate.domain.errors import (
 )
 from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
-from ecrate.operations import images, layers, repositories
+from ecrate.operations import images, repositories, uploads
 from ecrate.operations.collection import collect
 from ecrate.operations.core import ManifestCache
 from tests.support.core import DAY, HOUR, Bench
@@ -299,7 +299,7 @@ def test_part_waits_for_the_one_that_writes(bench: Bench, one: RepositoryRef, ot
     upload_id = bench.begin(one)
 
     with (
-        layers.LayerWriter(bench.core, bench.caller, one, upload_id),
+        uploads.LayerWriter(bench.core, bench.caller, one, upload_id),
         pytest.raises(UploadBusy, match=upload_id),
     ):
         other.send(one, upload_id, 0, CONTENT)
@@ -339,7 +339,7 @@ def test_part_finds_its_upload_completed(bench: Bench, one: RepositoryRef, other
 
 def test_part_finds_its_upload_ended(bench: Bench, one: RepositoryRef, other: Bench) -> None:
     upload_id = bench.begin(one)
-    bench.database.before_write = lambda: layers.cancel_layer_upload(
+    bench.database.before_write = lambda: uploads.cancel_layer_upload(
         other.core, other.caller, one, upload_id
     )
 
@@ -356,7 +356,7 @@ def test_cancel_finds_its_upload_ended(bench: Bench, one: RepositoryRef, other: 
     bench.database.before_write = lambda: other.complete(one, upload_id, DIGEST)
 
     with pytest.raises(UploadNotFound):
-        layers.cancel_layer_upload(bench.core, bench.caller, one, upload_id)
+        uploads.cancel_layer_upload(bench.core, bench.caller, one, upload_id)
 
     assert bench.read(one, DIGEST) == CONTENT
 

@@ -20,7 +20,7 @@ from ecrate.domain.layers import Part
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import RepositorySettings
-from ecrate.operations import images, layers, repositories
+from ecrate.operations import images, layers, repositories, uploads
 from ecrate.operations.core import Core
 from ecrate.operations.seals import Seals
 from ecrate.store.database import Transaction
@@ -97,11 +97,12 @@ class Bench:
     clock: Clock = field(default_factory=Clock)
     caller: Caller = CALLER
     options: dict[str, Any] = field(default_factory=dict)
+    engine: type[InterruptedDatabase] = InterruptedDatabase
 
     def __post_init__(self) -> None:
         if not (self.folder / "ecrate.db").exists():
             migrate(self.folder / "ecrate.db")
-        self.database = InterruptedDatabase(self.folder / "ecrate.db")
+        self.database = self.engine(self.folder / "ecrate.db")
         self.blobs = InterruptedBlobs(self.folder)
         self.core = Core(
             self.database, self.blobs, Seals(bytes(32)), self.clock, REGISTRY, **self.options
@@ -122,7 +123,7 @@ class Bench:
 
     def begin(self, ref: RepositoryRef, *parts: bytes) -> str:
         """Begin an upload and send these parts of it."""
-        upload_id = layers.initiate_layer_upload(self.core, self.caller, ref)
+        upload_id = uploads.initiate_layer_upload(self.core, self.caller, ref)
         first = 0
         for part in parts:
             self.send(ref, upload_id, first, part)
@@ -131,12 +132,12 @@ class Bench:
 
     def send(self, ref: RepositoryRef, upload_id: str, first: int, content: bytes) -> int:
         part = Part(first, first + len(content) - 1)
-        return layers.upload_layer_part(
+        return uploads.upload_layer_part(
             self.core, self.caller, ref, upload_id, part, pieces=[content]
         )
 
     def complete(self, ref: RepositoryRef, upload_id: str, *digests: str) -> str:
-        return layers.complete_layer_upload(
+        return uploads.complete_layer_upload(
             self.core, self.caller, ref, upload_id, digests or ["none:00"]
         ).text
 

@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
-import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from aiohttp import web
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from ecrate.domain.errors import BodyTooLarge, BodyTruncated
 from ecrate.web.body import stream_body
 from ecrate.web.threads import Threads
+from tests.support.serving import serving
 
 MIB = 1024 * 1024
-
-
-@contextlib.contextmanager
-def serving(handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> Iterator[int]:
-    """Serve in this process, as `ecrate.web.server` does; give the port."""
-    ports: list[int] = []
-    started = threading.Event()
-    stop = asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        loops.append(loop)
-        server = web.Server(
-            handler, access_log=None, read_bufsize=MIB, auto_decompress=False, lingering_time=1.0
-        )
-        listening = await loop.create_server(server, "127.0.0.1", 0)
-        ports.append(listening.sockets[0].getsockname()[1])
-        started.set()
-        await stop.wait()
-        listening.close()
-        await server.shutdown(0.1)
-
-    thread = threading.Thread(target=lambda: asyncio.run(main()))
-    thread.start()
-    started.wait(10)
-    try:
-        yield ports[0]
-    finally:
-        loops[0].call_soon_threadsafe(stop.set)
-        thread.join()
 
 
 class Receiver:

@@ -26,8 +26,9 @@ from tests.support.registry import (
     wait_until,
 )
 from tests.support.server import Server
+from tests.support.serving import serving
 from tests.support.wire import Wire
-from tests.web.conftest import Receiver, serving
+from tests.web.conftest import Receiver
 
 LIMIT = 20 * MIB
 

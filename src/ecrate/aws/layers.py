@@ -13,7 +13,7 @@ from ecrate.aws.errors import FrontDoorError
 from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.layers import MAX_PART_SIZE, PART_SIZE, Part
 from ecrate.domain.names import Digest
-from ecrate.operations import layers
+from ecrate.operations import layers, uploads
 
 if TYPE_CHECKING:
     from types_boto3_ecr import type_defs as t
@@ -24,7 +24,7 @@ _PIECE: Final = 4 * 256 * 1024  # base64 characters decoded at a time; a multipl
 def initiate_layer_upload(call: Call[t.InitiateLayerUploadRequestTypeDef]) -> dict[str, Any]:
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
-    upload_id = layers.initiate_layer_upload(call.core, call.caller, ref)
+    upload_id = uploads.initiate_layer_upload(call.core, call.caller, ref)
     return {"uploadId": upload_id, "partSize": PART_SIZE}
 
 
@@ -42,7 +42,7 @@ def upload_layer_part(call: Call[dict[str, Any]]) -> dict[str, Any]:
             "layerPartBlob", f"Member must have length less than or equal to {MAX_PART_SIZE}"
         )
     pieces = _decoded(given["layerPartBlob"], part)
-    last = layers.upload_layer_part(call.core, call.caller, ref, upload_id, part, pieces=pieces)
+    last = uploads.upload_layer_part(call.core, call.caller, ref, upload_id, part, pieces=pieces)
     return {
         "registryId": ref.registry.id,
         "repositoryName": ref.name,
@@ -72,7 +72,7 @@ def complete_layer_upload(call: Call[t.CompleteLayerUploadRequestTypeDef]) -> di
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     upload_id = given["uploadId"].lower()
-    digest = layers.complete_layer_upload(
+    digest = uploads.complete_layer_upload(
         call.core, call.caller, ref, upload_id, given["layerDigests"]
     )
     return {

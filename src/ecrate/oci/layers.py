@@ -22,7 +22,7 @@ from ecrate.domain.layers import Layer
 from ecrate.domain.names import ALGORITHMS, Digest
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
-from ecrate.operations import layers
+from ecrate.operations import layers, uploads
 from ecrate.web.body import stream_body
 from ecrate.web.files import matches, send_file
 
@@ -102,7 +102,7 @@ async def post_upload(request: RegistryRequest) -> StreamResponse:
             400, "DIGEST_INVALID", f"'digest-algorithm' must be one of {', '.join(ALGORITHMS)}"
         )
     start = functools.partial(
-        layers.initiate_layer_upload, algorithm=algorithm, opened_by=request.opens_for_push
+        uploads.initiate_layer_upload, algorithm=algorithm, opened_by=request.opens_for_push
     )
     upload_id = await request.run(start)
     if digest is None:
@@ -123,7 +123,7 @@ async def put_upload(request: RegistryRequest) -> StreamResponse:
     if given is None:
         raise RegistryError(400, "DIGEST_INVALID", "The query parameter 'digest' is missing")
     digest = _digest(request, given)
-    upload = await request.read(layers.find_upload, request.reference, "UploadLayerPart")
+    upload = await request.read(uploads.find_upload, request.reference, "UploadLayerPart")
     if upload.completed_digest is None and request.http.body_exists:
         await _append(request, request.reference)
     return await _complete(request, request.reference, digest)
@@ -131,13 +131,13 @@ async def put_upload(request: RegistryRequest) -> StreamResponse:
 
 async def get_upload(request: RegistryRequest) -> StreamResponse:
     """Tell how far the upload is."""
-    upload = await request.read(layers.find_open_upload, request.reference)
+    upload = await request.read(uploads.find_open_upload, request.reference)
     return _upload_answer(request, upload.id, upload.size, status=204)
 
 
 async def delete_upload(request: RegistryRequest) -> StreamResponse:
     """End the upload."""
-    await request.run(layers.cancel_layer_upload, request.reference)
+    await request.run(uploads.cancel_layer_upload, request.reference)
     return Response(status=204)
 
 
@@ -159,20 +159,20 @@ async def _append(request: RegistryRequest, upload_id: str) -> int:
         writer.close()
 
 
-async def _writer(request: RegistryRequest, upload_id: str) -> layers.LayerWriter:
+async def _writer(request: RegistryRequest, upload_id: str) -> uploads.LayerWriter:
     """Wait for another request that writes to the upload, but not with a thread."""
     for _ in range(_TRIES - 1):
         with contextlib.suppress(UploadBusy):
             return await request.threads.run(
-                layers.LayerWriter, request.core, request.caller, request.ref, upload_id
+                uploads.LayerWriter, request.core, request.caller, request.ref, upload_id
             )
         await asyncio.sleep(_PAUSE)
     return await request.threads.run(
-        layers.LayerWriter, request.core, request.caller, request.ref, upload_id
+        uploads.LayerWriter, request.core, request.caller, request.ref, upload_id
     )
 
 
-def _expected_size(request: RegistryRequest, writer: layers.LayerWriter) -> int | None:
+def _expected_size(request: RegistryRequest, writer: uploads.LayerWriter) -> int | None:
     """Give the size the upload is going to have by the Content-Range, None without one."""
     header = request.http.headers.get("Content-Range")
     if header is None:
@@ -206,7 +206,7 @@ async def _complete(request: RegistryRequest, upload_id: str, digest: str) -> St
     # AWS: the proxy turns this into success, so that a push can be repeated.
     with contextlib.suppress(LayerAlreadyExists):
         await request.run(
-            functools.partial(layers.complete_layer_upload, may_be_empty=True), upload_id, [digest]
+            functools.partial(uploads.complete_layer_upload, may_be_empty=True), upload_id, [digest]
         )
     return _created(request, digest)
 

@@ -1,0 +1,390 @@
+"""Uploads: a layer from its first byte to the stored blob.
+
+An upload is written by one request at a time: whoever holds its file. Its row is the truth about
+how many bytes count; bytes beyond that are dropped by the next writer. So a crash, a cut
+connection or a refused part leaves nothing but the upload as it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Final, Self
+
+from ecrate.blobs.hashing import Buffer, new_hasher, resume_hasher
+from ecrate.blobs.port import BusyError
+from ecrate.domain.errors import (
+    EmptyUpload,
+    InvalidLayer,
+    InvalidLayerPart,
+    LayerAlreadyExists,
+    LayerPartTooSmall,
+    LimitExceeded,
+    UploadBusy,
+    UploadNotFound,
+)
+from ecrate.domain.layers import MAX_PARTS, MIB, MIN_PART_SIZE, Part, Upload
+from ecrate.domain.names import ALGORITHMS, Digest, RepositoryRef
+from ecrate.domain.principals import Caller
+from ecrate.operations.authorization import Opener, open_repository
+from ecrate.operations.core import Core
+from ecrate.store import layers as store
+
+# Short, since it is a thread that waits; a front that can wait without one tries again.
+_WAIT_FOR_WRITER: Final = 0.5
+_TOUCH_EVERY: Final = 3600.0
+
+
+def initiate_layer_upload(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    *,
+    algorithm: str = "sha256",
+    opened_by: Opener = open_repository,
+) -> str:
+    """Begin an upload and give its id, which is good only for this caller and repository.
+
+    `algorithm` is that of the digest it is going to be completed with; with another one the
+    bytes have to be read again then.
+    """
+    with core.database.write() as tx:
+        repository = opened_by(tx, caller, ref, "InitiateLayerUpload")
+        upload = Upload(
+            id=core.new_id(),
+            repository_id=repository.id,
+            principal=caller.arn,
+            hash_state=new_hasher(algorithm).state(),
+            touched_at=core.clock(),
+        )
+        store.insert_upload(tx, upload)
+        return upload.id
+
+
+def find_upload(
+    core: Core, caller: Caller, ref: RepositoryRef, upload_id: str, action: str
+) -> Upload:
+    """Give the upload as its row has it now; raises `UploadNotFound`."""
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, action)
+        upload = store.find_upload(tx, upload_id, repository.id, caller.arn)
+    if upload is None:
+        raise UploadNotFound(upload_id, ref.name, ref.registry.id)
+    return upload
+
+
+def find_open_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> Upload:
+    """As `find_upload`, for one that is not completed."""
+    upload = find_upload(core, caller, ref, upload_id, "UploadLayerPart")
+    if upload.completed_digest is not None:
+        raise UploadNotFound(upload_id, ref.name, ref.registry.id)
+    return upload
+
+
+class LayerWriter:
+    """Appends to an upload; what is written counts once `commit` has returned.
+
+    Used by one thread at a time. `close` without `commit` leaves the upload as it was.
+    """
+
+    def __init__(self, core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> None:
+        """Raise `UploadNotFound`, or `UploadBusy` if another request keeps writing to it."""
+        self._core = core
+        self._ref = ref
+        upload = find_open_upload(core, caller, ref, upload_id)
+        with _upload_errors(upload, ref):
+            self._file = core.blobs.open_upload(
+                upload_id, is_new=upload.size == 0, wait=_WAIT_FOR_WRITER
+            )
+        try:
+            # The row read first is from before the wait; the file is this request's by now.
+            current = find_open_upload(core, caller, ref, upload_id)
+            with _upload_errors(upload, ref):
+                self._file.start(current.size)
+        except BaseException:
+            self._file.close()
+            raise
+        self.upload = current
+        self._hasher = resume_hasher(current.hash_state)
+        self._size = current.size
+        self._has_uncounted = False
+        self._touched_at = core.clock()
+
+    @property
+    def size(self) -> int:
+        """Bytes of the upload, with those written and not yet counted."""
+        return self._size
+
+    def write(self, data: Buffer) -> None:
+        """Append; raises `LimitExceeded` before a layer becomes larger than it may."""
+        limit = self._core.limits.layer_size
+        if self._size + len(data) > limit:
+            raise LimitExceeded(f"A layer can have at most {limit} bytes")
+        if self._hasher is not None:
+            self._hasher.update(data)
+        self._has_uncounted = True
+        self._file.write(data)
+        self._size += len(data)
+        now = self._core.clock()
+        if now - self._touched_at > _TOUCH_EVERY:
+            # A slow client's upload is not idle.
+            self._touched_at = now
+            with self._core.database.write() as tx:
+                store.touch_upload(tx, self.upload.id, now)
+
+    def commit(self, *, part: Part | None = None) -> int:
+        """Make what was written count, durably; give the upload's size.
+
+        `part` tells that this was an UploadLayerPart, to which the rules for parts apply.
+        """
+        before = self.upload
+        after = replace(
+            before,
+            size=self._size,
+            parts=before.parts + 1,
+            hash_state=b"" if self._hasher is None else self._hasher.state(),
+            touched_at=self._core.clock(),
+        )
+        if part is not None:
+            last_was_short = before.size - before.last_part_first_byte < MIN_PART_SIZE
+            after = replace(
+                after,
+                last_part_first_byte=part.first_byte,
+                has_short_part=before.has_short_part or (before.parts > 0 and last_was_short),
+            )
+        self._file.sync()
+        with self._core.database.write() as tx:
+            if not store.update_upload(tx, before, after):
+                raise UploadNotFound(before.id, self._ref.name, self._ref.registry.id)
+        self.upload = after
+        self._has_uncounted = False
+        return after.size
+
+    def close(self) -> None:
+        if self._has_uncounted:
+            # They must not take up a disk that may just have become full.
+            with contextlib.suppress(OSError):
+                self._file.start(self.upload.size)
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def upload_layer_part(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    upload_id: str,
+    part: Part,
+    *,
+    pieces: Iterable[Buffer],
+) -> int:
+    """Append one part and give the index of its last byte. The last part sent again is harmless.
+
+    Raises `InvalidLayerPart` when the part does not begin where the upload ends or its bytes are
+    not as many as its range says, `LimitExceeded` after 4,200 parts.
+    """
+    upload = find_open_upload(core, caller, ref, upload_id)
+    if part.repeats(upload):
+        return part.last_byte
+    _check_part(upload, ref, part)
+    with LayerWriter(core, caller, ref, upload_id) as writer:
+        if part.repeats(writer.upload):
+            return part.last_byte
+        _check_part(writer.upload, ref, part)
+        for piece in pieces:
+            writer.write(piece)
+        if writer.size != part.last_byte + 1:
+            given = writer.size - part.first_byte
+            raise _invalid_part(
+                writer.upload,
+                ref,
+                f"Size of the layer part does not match its range: "  # [A]
+                f"{given} bytes instead of {part.size}",
+            )
+        writer.commit(part=part)
+    return part.last_byte
+
+
+def _check_part(upload: Upload, ref: RepositoryRef, part: Part) -> None:
+    if part.first_byte != upload.size:
+        raise _invalid_part(
+            upload,
+            ref,
+            f"First byte of the layer part is {part.first_byte} instead of {upload.size}",
+        )
+    if upload.parts >= MAX_PARTS:
+        raise LimitExceeded(f"An upload can have at most {MAX_PARTS} parts")
+
+
+def _invalid_part(upload: Upload, ref: RepositoryRef, detail: str) -> InvalidLayerPart:
+    return InvalidLayerPart(
+        detail=detail,
+        registry_id=ref.registry.id,
+        repository_name=ref.name,
+        upload_id=upload.id,
+        last_valid_byte_received=max(upload.size - 1, 0),
+    )
+
+
+def complete_layer_upload(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    upload_id: str,
+    digests: Sequence[str],
+    *,
+    may_be_empty: bool = False,
+) -> Digest:
+    """Make the upload a layer of the repository and give its digest.
+
+    `digests` are the client's; one whose algorithm is not known here is not checked. The first
+    answer is kept for an hour and given again to a retry. Raises `EmptyUpload`,
+    `LayerPartTooSmall`, `InvalidLayer`, `LayerAlreadyExists`; only the last ends the upload.
+    """
+    upload = find_upload(core, caller, ref, upload_id, "CompleteLayerUpload")
+    if upload.completed_digest is None:
+        upload = _complete(core, caller, ref, upload, digests, may_be_empty=may_be_empty)
+    digest = Digest(upload.completed_digest or "")
+    if digest.text not in digests and any(_is_checkable(given) for given in digests):
+        raise InvalidLayer(", ".join(digests), digest.text)
+    if upload.existed:
+        raise LayerAlreadyExists(digest.text, ref.name, ref.registry.id)
+    return digest
+
+
+def _complete(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    upload: Upload,
+    digests: Sequence[str],
+    *,
+    may_be_empty: bool,
+) -> Upload:
+    file = None
+    if upload.parts or may_be_empty:
+        try:
+            with _busy_error(upload):
+                file = core.blobs.open_upload(
+                    upload.id, is_new=upload.size == 0, wait=_WAIT_FOR_WRITER
+                )
+        except FileNotFoundError:
+            # Committed already, by a request that was cut off or one that runs right now.
+            if not core.blobs.exists(upload.id, upload.size):
+                raise UploadNotFound(upload.id, ref.name, ref.registry.id) from None
+    try:
+        upload = find_upload(core, caller, ref, upload.id, "CompleteLayerUpload")
+        if upload.completed_digest is not None:
+            return upload
+        if not upload.parts and not may_be_empty:
+            raise EmptyUpload(upload.id)
+        if upload.has_short_part:
+            raise LayerPartTooSmall
+        if file is not None:
+            # A writer that was refused or cut off may have left bytes that do not count.
+            with _upload_errors(upload, ref):
+                file.start(upload.size)
+        digest = _verified_digest(core, upload, digests)
+        core.blobs.commit(upload.id)
+        return _store_layer(core, ref, upload, digest)
+    finally:
+        if file is not None:
+            file.close()
+
+
+def _verified_digest(core: Core, upload: Upload, digests: Sequence[str]) -> Digest:
+    """Give the digest under which the layer is stored: the one given that its bytes have."""
+    checkable = [Digest(given) for given in digests if _is_checkable(given)]
+    algorithms = [digest.algorithm for digest in checkable] or ["sha256"]
+    actual = [Digest(f"{name}:{_hexdigest(core, upload, name)}") for name in set(algorithms)]
+    for digest in checkable:
+        if digest in actual:
+            return digest
+    if checkable:
+        raise InvalidLayer(
+            ", ".join(digest.text for digest in checkable),
+            ", ".join(digest.text for digest in actual),
+        )
+    return actual[0]
+
+
+def _is_checkable(digest: str) -> bool:
+    return digest.partition(":")[0] in ALGORITHMS
+
+
+def _hexdigest(core: Core, upload: Upload, algorithm: str) -> str:
+    hasher = resume_hasher(upload.hash_state)
+    if hasher is not None and hasher.algorithm == algorithm:
+        return hasher.hexdigest()
+    plain = hashlib.new(algorithm)
+    try:
+        source = core.blobs.open_upload_for_reading(upload.id)
+    except FileNotFoundError:
+        source = core.blobs.open_blob(upload.id)
+    with source:
+        for piece in iter(lambda: source.read(MIB), b""):
+            plain.update(piece)
+    return plain.hexdigest()
+
+
+def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest) -> Upload:
+    """Write the rows: the bytes become the blob of their digest, unless it has some already."""
+    now = core.clock()
+    with core.database.read() as tx:
+        kept = store.find_blob(tx, digest.text)
+    # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
+    is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
+    with core.database.write() as tx:
+        current = store.find_upload(tx, upload.id, upload.repository_id, upload.principal)
+        if current is None:
+            raise UploadNotFound(upload.id, ref.name, ref.registry.id)
+        if current.completed_digest is not None:
+            # A retry overtook the request it repeats; both get the one answer.
+            return current
+        found = store.find_blob(tx, digest.text)
+        if found is None:
+            blob_id = store.insert_blob(tx, digest, upload.id, upload.size, now)
+            unused = None
+        elif is_lost and found == kept:
+            blob_id, unused = found
+            store.replace_blob_key(tx, blob_id, upload.id)
+        else:
+            blob_id, unused = found[0], upload.id
+        existed = store.link_layer(tx, upload.repository_id, blob_id, now)
+        store.complete_upload(tx, upload.id, digest, now, existed=existed)
+        if unused is not None:
+            # Nothing ever referred to these bytes, so they need no quarantine.
+            store.insert_garbage(tx, [(unused, None, upload.size)], 0.0)
+    return replace(upload, completed_digest=digest.text, existed=existed)
+
+
+def cancel_layer_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> None:
+    """End an upload; its bytes go. Raises `UploadNotFound`."""
+    find_open_upload(core, caller, ref, upload_id)
+    with core.database.write() as tx:
+        if not store.delete_upload(tx, upload_id, core.clock()):
+            raise UploadNotFound(upload_id, ref.name, ref.registry.id)
+
+
+@contextlib.contextmanager
+def _busy_error(upload: Upload) -> Iterator[None]:
+    try:
+        yield
+    except BusyError:
+        raise UploadBusy(upload.id) from None
+
+
+@contextlib.contextmanager
+def _upload_errors(upload: Upload, ref: RepositoryRef) -> Iterator[None]:
+    with _busy_error(upload):
+        try:
+            yield
+        except FileNotFoundError:
+            raise UploadNotFound(upload.id, ref.name, ref.registry.id) from None
