@@ -19,10 +19,9 @@ def find_helm(home: Path) -> Program:
     """Give the command, logged in nowhere; see `call`."""
     if importlib.util.find_spec("helm_python") is None:
         miss("helm-python-sdk is not installed; it has wheels for x86_64 only")
-    # The root of the tree, wherever the command runs.
     env = {
-        "PYTHONPATH": str(Path(__file__).parents[2]),
-        "HELM_REGISTRY_CONFIG": f"{home}/auth.json",
+        "PYTHONPATH": str(Path(__file__).parents[2]),  # wherever the command runs
+        "DOCKER_CONFIG": str(home),  # Helm looks there even where no client is handed on
     }
     return Program((sys.executable, "-m", __name__), home, env)
 
@@ -44,7 +43,7 @@ def main() -> None:
     import helm_python  # noqa: PLC0415 - there on x86_64 only
 
     function, arguments, options = json.loads(sys.argv[1])
-    file = os.environ["HELM_REGISTRY_CONFIG"]
+    file = Path(os.environ["DOCKER_CONFIG"]) / "config.json"
     with helm_python.RegistryClient(plain_http=True, credentials_file=file) as client:
         place = client if hasattr(client, function) else helm_python
         answer = getattr(place, function)(*arguments, **options)
