@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import boto3
 import pytest
@@ -278,7 +278,7 @@ def test_pull_of_an_excluded_roles_session_is_not_recorded(own_server: Server) -
     iam(own_server, "put-role-policy", "role/robot", "only", PULL_ALL)
     credentials = assume_role(own_server, role_arn, "nightly")
     robot = boto3.session.Session().client(
-        "ecr", region_name=REGION, endpoint_url=own_server.endpoint, **credentials
+        "ecr", region_name=REGION, endpoint_url=own_server.endpoint, **cast("Any", credentials)
     )
 
     was_recorded = is_pull_recorded(ecr, robot, "pulled")

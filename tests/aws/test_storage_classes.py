@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx
 import pytest
@@ -73,8 +73,10 @@ def described(ecr: ECRClient, repository: str, digest: str) -> Any:
 
 def listed(ecr: ECRClient, repository: str, **wanted: Any) -> list[str]:
     """Give the digests that ListImages lists; DescribeImages must agree."""
-    ids = ecr.list_images(repositoryName=repository, filter=wanted)["imageIds"]
-    details = ecr.describe_images(repositoryName=repository, filter=wanted)["imageDetails"]
+    ids = ecr.list_images(repositoryName=repository, filter=cast("Any", wanted))["imageIds"]
+    details = ecr.describe_images(repositoryName=repository, filter=cast("Any", wanted))[
+        "imageDetails"
+    ]
     digests = [one["imageDigest"] for one in ids]
     assert [one["imageDigest"] for one in details] == list(dict.fromkeys(digests))
     return digests
