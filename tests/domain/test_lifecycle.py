@@ -435,6 +435,17 @@ def test_evaluate_archives_what_is_about_archived_images() -> None:
     assert {verdict.action for verdict in evaluation.strays} == {"transition"}
 
 
+def test_evaluate_comes_to_an_end_where_images_are_about_each_other() -> None:
+    images = [
+        archived("A", days=1, subject="B"),
+        image("B", days=1, subject="A"),
+    ]
+
+    evaluation = judge(images, rule(1, countNumber=99))
+
+    assert names_of(evaluation.strays, images) == [("B", 0)]
+
+
 def test_evaluate_tells_what_a_count_relies_on() -> None:
     images = [image(name, "x", days=days) for name, days in zip("ABCD", (4, 3, 2, 1), strict=True)]
 

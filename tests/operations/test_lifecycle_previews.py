@@ -15,7 +15,7 @@ from ecrate.operations import lifecycle, repositories
 from ecrate.operations.lifecycle import PreviewPage, run_lifecycle_policies
 from ecrate.store import lifecycle as store
 from tests.support.core import DAY, Bench
-from tests.support.lifecycle import policy
+from tests.support.lifecycle import policy, rule
 from tests.support.lifecycle_bench import (
     KEEP_ONE,
     count_rows,
@@ -122,6 +122,22 @@ def test_preview_of_a_server_that_was_killed_has_failed(bench: Bench, one: Repos
 
     assert (before, get_preview(bench, one).status) == ("IN_PROGRESS", "FAILED")
     assert preview(bench, one, KEEP_ONE).status == "COMPLETE"
+
+
+def test_preview_that_takes_too_long_gives_way_to_another(bench: Bench, one: RepositoryRef) -> None:
+    push(bench, one, "v1")
+    push(bench, one, "v2")
+
+    def start_another() -> None:
+        bench.clock.advance(601)
+        preview(bench, one, rule(7))
+
+    bench.database.before_write = one_before_the_next(bench, start_another)
+
+    page = preview(bench, one, KEEP_ONE)
+
+    assert page.status == "COMPLETE"
+    assert [result.rule_priority for result in page.results] == [7]
 
 
 def test_preview_ends_with_its_repository(bench: Bench, one: RepositoryRef) -> None:

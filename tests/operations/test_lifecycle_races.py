@@ -9,11 +9,13 @@ import pytest
 
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.operations import images, lifecycle, repositories
+from ecrate.operations.core import Limits
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from tests.support.core import DAY, HOUR, Bench, nothing
 from tests.support.images import make_image
 from tests.support.lifecycle import ARCHIVE, rule
 from tests.support.lifecycle_bench import (
+    ARCHIVE_WEEK_OLD,
     KEEP_ONE,
     KEEP_ONE_TAGGED,
     NOTHING,
@@ -216,6 +218,39 @@ def test_run_spares_what_is_about_an_image_restored_meanwhile(
     run_lifecycle_policies(bench.core)
 
     assert storage_of(bench, one, about) == "ACTIVE"
+
+
+def test_run_spares_what_is_about_an_image_that_it_spares(bench: Bench, one: RepositoryRef) -> None:
+    subject = push(bench, one, "v1")
+    about = push(bench, one, subject=subject)
+    bench.clock.advance(8 * DAY)
+    put(bench, one, WEEK_OLD)
+    bench.clock.advance(HOUR)
+    bench.database.before_write = lambda: tag(bench, one, subject, "keep")
+
+    run_lifecycle_policies(bench.core)
+
+    assert digests(bench, one) == {subject, about}
+
+
+def test_run_does_not_archive_what_is_being_restored(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(limits=Limits(activation=DAY))
+    one = bench.create("one")
+    subject = push(bench, one, "v1")
+    about = push(bench, one, subject=subject)
+    bench.clock.advance(8 * DAY)
+    change = images.update_image_storage_class
+    change(bench.core, bench.caller, one, ImageId(about), is_archive=True)
+    change(bench.core, bench.caller, one, ImageId(about), is_archive=False)
+    put(bench, one, ARCHIVE_WEEK_OLD)
+    bench.clock.advance(HOUR)
+
+    run_lifecycle_policies(bench.core)
+
+    assert storage_of(bench, one, subject) == "ARCHIVED"
+    assert storage_of(bench, one, about) == "ACTIVATING"
 
 
 def test_run_leaves_a_referrer_that_is_tagged_meanwhile(bench: Bench, one: RepositoryRef) -> None:

@@ -17,6 +17,7 @@ from tests.support.namespaces import network
 from tests.support.server import ACCOUNT, REGION, Server
 
 REGISTRY = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+OTHER_NAME = "elsewhere.example"  # leads there as well, and no certificate has it
 API = f"api.ecr.{REGION}.amazonaws.com"
 TRUST_STORE = "/etc/ssl/certs/ca-certificates.crt"
 # Set aside for examples (RFC 5737). Not loopback: there docker trusts whatever it is shown.
@@ -55,7 +56,7 @@ def aws_names(folder: Path) -> Iterator[World]:
     names = f"DNS:{API}, DNS:*.dkr.ecr.{REGION}.amazonaws.com"
     pair = issue(authority, "server", names=names)
     hosts = folder / "hosts"
-    hosts.write_text(f"127.0.0.1 localhost\n{_ADDRESS} {API} {REGISTRY}\n")
+    hosts.write_text(f"127.0.0.1 localhost\n{_ADDRESS} {API} {REGISTRY} {OTHER_NAME}\n")
     mounts = {"/etc/hosts": hosts, TRUST_STORE: authority.certificate}
     with network(mounts, f"{_ADDRESS}/32") as inside:
         command = [sys.executable, "-m", "ecrate", "serve", "--host", _ADDRESS, "--port", "443"]

@@ -13,6 +13,8 @@ from tests.support.clients import Program, find_program, miss
 # Bind-mounts each pair of source and target, then becomes the command behind the "--".
 _MOUNT = 'while [ "$1" != -- ]; do mount --bind "$1" "$2"; shift 2; done; shift; exec "$@"'
 
+_SET_UP = '"$0" link set lo up; for one; do "$0" address add "$one" dev lo; done; echo ready; cat'
+
 
 def with_folders(program: Program, folders: Mapping[str, Path]) -> Program:
     """Let each run see folders of ours at the paths given, and keep what else it mounts there."""
@@ -27,13 +29,7 @@ def network(mounts: Mapping[str, Path], *addresses: str) -> Iterator[tuple[str, 
 
     Gives what to put before a command to run it there, with the files mounted at the paths given.
     """
-    set_up = [
-        find_program("sh"),
-        "-ec",
-        'ip link set lo up; for one; do ip address add "$one" dev lo; done; echo ready; exec cat',
-        "sh",
-        *addresses,
-    ]
+    set_up = [find_program("sh"), "-ec", _SET_UP, find_program("ip"), *addresses]
     command = [*_unshare("--mount", "--net"), *_mounting(mounts), *set_up]
     # It ends with its standard input, so also when this process is killed.
     with subprocess.Popen(
@@ -44,7 +40,6 @@ def network(mounts: Mapping[str, Path], *addresses: str) -> Iterator[tuple[str, 
         if holder.stdout.readline() != "ready\n":
             miss(f"cannot make a network: {holder.stderr.read()}")
         yield (find_program("nsenter"), f"--target={holder.pid}", "--mount", "--net")
-        holder.communicate()
 
 
 def _unshare(*options: str) -> tuple[str, ...]:
