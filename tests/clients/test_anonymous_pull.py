@@ -52,11 +52,12 @@ def public(skopeo: Program, busybox_layout: Path) -> Iterator[Public]:
 
 @pytest.fixture
 def docker(dockerd: Program, tmp_path: Path) -> Iterator[Program]:
-    """docker, logged in nowhere, whose daemon has no image before and after."""
+    """docker, logged in nowhere, whose daemon forgets its images afterwards."""
     program = Program(dockerd.command, tmp_path, {**dockerd.env, "DOCKER_CONFIG": str(tmp_path)})
     yield program
     images = program.output("image", "ls", "--quiet", "--no-trunc").split()
-    program.output("image", "rm", "--force", *set(images))
+    if images:
+        program.output("image", "rm", "--force", *set(images))
 
 
 def login(docker: Program, server: Server) -> None:
@@ -72,6 +73,12 @@ def denial(action: str, remote: str) -> str:
         f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{repository} because no resource-based "
         f"policy allows the ecr:{action} action. You are not logged in."
     )
+
+
+def tags(public: Public) -> list[str]:
+    """List the tags of the open repository."""
+    images = public.server.ecr().list_images(repositoryName="public/open")["imageIds"]
+    return [image["imageTag"] for image in images]
 
 
 def diff_ids(image: MadeImage) -> list[str]:
@@ -106,12 +113,6 @@ def test_docker_push_without_a_name_is_refused(docker: Program, public: Public) 
     assert done.returncode != 0
     assert denial("PutImage", public.open) in done.stderr
     assert tags(public) == ["busybox"]
-
-
-def tags(public: Public) -> list[str]:
-    """List the tags of the open repository."""
-    images = public.server.ecr().list_images(repositoryName="public/open")["imageIds"]
-    return [image["imageTag"] for image in images]
 
 
 def test_docker_upload_without_a_name_is_refused(

@@ -13,7 +13,7 @@ from ecrate.domain.errors import EcrateError
 from ecrate.oci.errors import CODES
 from ecrate.oci.front import HANDLERS
 from ecrate.oci.routes import KINDS
-from ecrate.operations import authorization, images, layers, repositories, seals, tokens
+from ecrate.operations import authorization, images, layers, repositories, seals, tokens, uploads
 from ecrate.web import body, handoff
 from tests.support.registry import files_of
 from tests.support.server import Server
@@ -199,7 +199,18 @@ SPECIFIED = {
     "TAG_INVALID",
 }
 # Where the conditions come from that the registry door can meet.
-SOURCES = (authorization, images, layers, repositories, seals, tokens, manifests, body, handoff)
+SOURCES = (
+    authorization,
+    images,
+    layers,
+    uploads,
+    repositories,
+    seals,
+    tokens,
+    manifests,
+    body,
+    handoff,
+)
 # Those of them that end in no error here: in a success, a challenge, or at the other door only.
 ELSEWHERE = {
     "EmptyUpload",
