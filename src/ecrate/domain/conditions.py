@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,11 +106,12 @@ def _check_values(operator: str, values: Sequence[str]) -> None:
 @functools.lru_cache(maxsize=4096)
 def wildcard(pattern: str) -> re.Pattern[str]:
     """Give the expression for IAM's `*` (any run of characters) and `?` (any one)."""
-    parts = re.split(r"(\*+|\?)", pattern)
-    return re.compile(
-        "".join("." if p == "?" else ".*" if p.startswith("*") else re.escape(p) for p in parts),
-        re.DOTALL,
-    )
+    literals = [".".join(map(re.escape, part.split("?"))) for part in re.split(r"\*+", pattern)]
+    first, *middle = literals
+    last = f".*{middle.pop()}" if middle else ""
+    # The first place that fits is as good as any, so nothing is tried twice: a pattern of many
+    # stars would otherwise take for ever.
+    return re.compile(first + "".join(f"(?>.*?{one})" for one in middle) + last, re.DOTALL)
 
 
 def like(value: str, pattern: str) -> bool:
@@ -124,10 +126,18 @@ def _arn_like(value: str, pattern: str) -> bool:
 
 
 def _date(text: str) -> datetime:
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]{1,11}(\.[0-9]+)?", text):
         return datetime.fromtimestamp(float(text), UTC)
     moment = datetime.fromisoformat(text)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isnan(number):
+        # It would be neither less nor greater than any other, and so pass for its equal.
+        raise ValueError(text)
+    return number
 
 
 def _truth(text: str) -> bool:
@@ -141,7 +151,10 @@ def _network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
 
 
 def _in_network(value: str, network: str) -> bool:
-    return ipaddress.ip_address(value) in _network(network)
+    try:
+        return ipaddress.ip_address(value) in _network(network)
+    except ValueError:
+        return False
 
 
 def _comparing(
@@ -174,7 +187,7 @@ _OPERATORS: Final[dict[str, Callable[[str, str], bool]]] = {
     "bool": lambda value, wanted: value.lower() == wanted.lower(),
     "binaryequals": lambda value, wanted: value == wanted,
     "ipaddress": _in_network,
-    **{f"numeric{name}": _comparing(float, name) for name in _RELATIONS},
+    **{f"numeric{name}": _comparing(_number, name) for name in _RELATIONS},
     **{f"date{name}": _comparing(_date, name) for name in _RELATIONS},
 }
 # A negated operator, and the one it is the opposite of.
@@ -192,6 +205,6 @@ _READERS: Final[dict[str, Callable[[str], object]]] = {
     "ipaddress": _network,
     "null": _truth,
     "bool": _truth,
-    **{f"numeric{name}": float for name in _RELATIONS},
+    **{f"numeric{name}": _number for name in _RELATIONS},
     **{f"date{name}": _date for name in _RELATIONS},
 }

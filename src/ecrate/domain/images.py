@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.names import Digest
@@ -161,7 +161,7 @@ def parse_manifest(
     )
 
 
-def _refuse(constraint: str) -> None:
+def _refuse(constraint: str) -> NoReturn:
     raise InvalidParameter("ImageManifest", constraint)
 
 
@@ -207,13 +207,12 @@ def _media_type(document: dict[str, Any], declared: str | None) -> str:
     return str(found)
 
 
-def _inferred(document: dict[str, Any]) -> str | None:
+def _inferred(document: dict[str, Any]) -> str:
     if isinstance(document.get("manifests"), list):
         return OCI_INDEX
     if isinstance(document.get("config"), dict):
         return OCI_MANIFEST
     _refuse("Manifest media type must be provided")
-    return None
 
 
 def _is_media_type(value: object) -> bool:
