@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.images import OCI_MANIFEST, Blob, digest_of, make_image
+from tests.support.images import OCI_INDEX, OCI_MANIFEST, Blob, digest_of, make_image
 from tests.support.pushing import push_image, push_layer
 
 if TYPE_CHECKING:
@@ -215,3 +215,21 @@ def test_list_image_referrers_refuses_the_token_of_another_filter(
 def test_list_image_referrers_needs_a_repository(ecr: ECRClient) -> None:
     with pytest.raises(ecr.exceptions.RepositoryNotFoundException):
         ecr.list_image_referrers(repositoryName="never/made", subjectId={"imageDigest": SUBJECT})
+
+
+def test_list_image_referrers_gives_an_index_no_artifact_type(
+    ecr: ECRClient, repository: str
+) -> None:
+    document = {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [],
+        "subject": {"mediaType": OCI_MANIFEST, "digest": SUBJECT, "size": 7},
+    }
+    ecr.put_image(repositoryName=repository, imageManifest=json.dumps(document))
+
+    answer = ecr.list_image_referrers(repositoryName=repository, subjectId={"imageDigest": SUBJECT})
+
+    (referrer,) = answer["referrers"]
+    assert referrer["mediaType"] == OCI_INDEX
+    assert "artifactType" not in referrer

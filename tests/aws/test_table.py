@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from importlib import resources
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -208,3 +209,22 @@ def test_patches_give_their_reasons() -> None:
 )
 def test_kebab_spells_as_the_command_line(name: str, spelled: str) -> None:
     assert kebab(name) == spelled
+
+
+def test_operation_has_a_name_on_the_command_line() -> None:
+    assert MODEL.operations["GetDownloadUrlForLayer"].cli_name == "get-download-url-for-layer"
+
+
+def test_front_door_error_says_its_message() -> None:
+    assert str(aws_errors.SERVER_EXCEPTION) == aws_errors.SERVER_EXCEPTION.message
+
+
+def test_patch_corrects_a_shape(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    patch = {"shape": "RepositoryName", "change": {"min": 3}, "reason": "a test"}
+    (tmp_path / "model_patches.json").write_text(json.dumps([patch]))
+    monkeypatch.setattr("ecrate.aws.model.__file__", str(tmp_path / "model.py"))
+
+    patched = service_model.__wrapped__()
+
+    assert patched.shapes["RepositoryName"].minimum == 3
+    assert MODEL.shapes["RepositoryName"].minimum == 2

@@ -19,6 +19,7 @@ from ecrate.domain.images import (
     OCI_MANIFEST,
     Descriptor,
     Manifest,
+    Storage,
     parse_manifest,
 )
 from ecrate.domain.names import Digest
@@ -317,3 +318,16 @@ def test_any_descriptor_is_read_or_refused(place: str, name: str, value: Any) ->
 @given(content=st.binary(max_size=60))
 def test_any_bytes_are_refused(content: bytes) -> None:
     assert len(_complaints(content)) == 1
+
+
+@pytest.mark.parametrize(
+    ("storage", "status"),
+    [
+        pytest.param(Storage(), "ACTIVE", id="new"),
+        pytest.param(Storage("ARCHIVED", archived_at=1.0), "ARCHIVED", id="archived"),
+        pytest.param(Storage("ACTIVATING", activated_at=10.5), "ACTIVATING", id="activating"),
+        pytest.param(Storage("ACTIVATING", activated_at=10.0), "ACTIVE", id="activated"),
+    ],
+)
+def test_restore_ends_when_its_time_comes(storage: Storage, status: str) -> None:
+    assert storage.status_at(10.0) == status

@@ -325,3 +325,36 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
 def test_malformed_policy_is_refused(kind: PolicyKind, text: str) -> None:
     with pytest.raises(InvalidPolicyError):
         parse_policy(text, kind)
+
+
+@pytest.mark.parametrize("statement", ["allow", 5, None, {"Effect": "Allow", "Acton": "*"}])
+def test_statement_that_is_none_is_refused(statement: object) -> None:
+    text = json.dumps({"Statement": [statement]})
+
+    with pytest.raises(InvalidPolicyError, match="an object of IAM's elements"):
+        parse_policy(text, PolicyKind.IDENTITY)
+
+
+def test_nameless_is_nobody_that_a_policy_names() -> None:
+    named = of_repository(allow("ecr:*", Principal={"AWS": [OWNER, f"arn:aws:iam::{OWNER}:root"]}))
+
+    assert not ask(NAMELESS, theirs=[named])[0]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["account-first", "name-first"])
+def test_principal_that_is_named_needs_no_identity_policy(order: int) -> None:
+    statements = [
+        allow("ecr:*", Principal={"AWS": OWNER}),
+        allow("ecr:*", Principal={"AWS": ALICE.arn}),
+    ]
+
+    assert ask(ALICE, theirs=[of_repository(*statements[::order])])[0]
+    assert not ask(ALICE, theirs=[of_repository(statements[0])])[0]
+
+
+def test_pattern_of_many_stars_is_matched_in_no_time() -> None:
+    mine = [identity(allow("ecr:*", Resource="*a" * 2000 + "b"))]
+
+    answer = ask(ALICE, mine=mine, resource="a" * 3000)
+
+    assert answer == (False, NO_IDENTITY)

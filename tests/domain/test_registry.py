@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ecrate.domain.registry import covers_principal
+from ecrate.domain.errors import InvalidParameter
+from ecrate.domain.registry import ACCOUNT_SETTINGS, check_account_setting, covers_principal
 
 ACCOUNT = "arn:aws:iam::111111111111"
 SESSION = "arn:aws:sts::111111111111:assumed-role/robot/nightly"
@@ -27,3 +28,17 @@ SESSION = "arn:aws:sts::111111111111:assumed-role/robot/nightly"
 )
 def test_covers_principal(excluded: str, principal: str, *, covered: bool) -> None:
     assert covers_principal(excluded, principal) == covered
+
+
+@pytest.mark.parametrize("name", sorted(ACCOUNT_SETTINGS))
+def test_account_setting_has_its_values_only(name: str) -> None:
+    check_account_setting(name)
+    check_account_setting(name, min(ACCOUNT_SETTINGS[name]))
+
+    with pytest.raises(InvalidParameter, match="'value' failed to satisfy"):
+        check_account_setting(name, "PERHAPS")
+
+
+def test_account_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(InvalidParameter, match="'name' failed to satisfy"):
+        check_account_setting("NONE")

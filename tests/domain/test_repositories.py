@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ecrate.domain.errors import InvalidParameter
-from ecrate.domain.repositories import TagMutability
+from ecrate.domain.names import RegistryRef
+from ecrate.domain.repositories import Encryption, TagMutability
 
 patterns = st.text("ab*.", min_size=1, max_size=8)
 tags = st.text("ab.", max_size=8)
@@ -96,3 +97,22 @@ def test_parse_keeps_mode_and_filters(mode: str, filters: list[str] | None) -> N
 def test_parse_wants_filters_with_exclusion_only(mode: str, filters: list[str] | None) -> None:
     with pytest.raises(InvalidParameter, match=f"is set as {mode}'"):
         TagMutability.parse(mode, filters)
+
+
+KEYS = "arn:aws:kms:eu-west-1:123456789012"
+
+
+@pytest.mark.parametrize(
+    ("given_encryption", "key"),
+    [
+        pytest.param(Encryption(), None, id="none"),
+        pytest.param(Encryption("KMS"), f"{KEYS}:alias/aws/ecr", id="managed"),
+        pytest.param(Encryption("KMS", "1234"), f"{KEYS}:key/1234", id="id"),
+        pytest.param(Encryption("KMS", "alias/mine"), f"{KEYS}:alias/mine", id="alias"),
+        pytest.param(Encryption("KMS", "arn:aws:kms:x:1:key/2"), "arn:aws:kms:x:1:key/2", id="arn"),
+    ],
+)
+def test_encryption_names_its_key(given_encryption: Encryption, key: str | None) -> None:
+    complete = given_encryption.with_key(RegistryRef("123456789012", "eu-west-1"))
+
+    assert complete == Encryption(given_encryption.type, key)

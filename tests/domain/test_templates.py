@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from ecrate.domain.names import RegistryRef
+from ecrate.domain.repositories import Encryption, RepositorySettings, TagMutability
 from ecrate.domain.templates import CREATE_ON_PUSH, REPLICATION, Template, choose_template
 
 
@@ -41,3 +43,23 @@ def test_choose_template_looks_at_those_for_the_occasion_only() -> None:
 
     assert choose_template(templates, "a/b/c", REPLICATION) == templates[0]
     assert choose_template(templates, "a/c", CREATE_ON_PUSH) is None
+
+
+def test_template_says_what_a_repository_begins_with() -> None:
+    made = Template(
+        "a",
+        (CREATE_ON_PUSH,),
+        created_at=0.0,
+        updated_at=0.0,
+        tag_mutability=TagMutability("IMMUTABLE"),
+        encryption=Encryption("KMS", "1234"),
+        resource_tags=(("k", "v"),),
+    )
+
+    settings = made.settings(RegistryRef("123456789012", "r"))
+
+    assert settings == RepositorySettings(
+        tag_mutability=TagMutability("IMMUTABLE"),
+        encryption=Encryption("KMS", "arn:aws:kms:r:123456789012:key/1234"),
+        resource_tags=(("k", "v"),),
+    )

@@ -6,7 +6,6 @@ lower case here, each with all its values as texts; a key that is not there has 
 
 from __future__ import annotations
 
-import functools
 import ipaddress
 import math
 import re
@@ -103,20 +102,26 @@ def _check_values(operator: str, values: Sequence[str]) -> None:
                 raise InvalidConditionError(f"'{value}' does not fit {operator}") from None
 
 
-@functools.lru_cache(maxsize=4096)
-def wildcard(pattern: str) -> re.Pattern[str]:
-    """Give the expression for IAM's `*` (any run of characters) and `?` (any one)."""
-    literals = [".".join(map(re.escape, part.split("?"))) for part in re.split(r"\*+", pattern)]
-    first, *middle = literals
-    last = f".*{middle.pop()}" if middle else ""
-    # The first place that fits is as good as any, so nothing is tried twice: a pattern of many
-    # stars would otherwise take for ever.
-    return re.compile(first + "".join(f"(?>.*?{one})" for one in middle) + last, re.DOTALL)
-
-
 def like(value: str, pattern: str) -> bool:
-    """Match with wildcards, case by case."""
-    return wildcard(pattern).fullmatch(value) is not None
+    """Match with IAM's `*` (any run of characters) and `?` (any one), case by case.
+
+    Goes back to the last `*` only, so that no pattern costs more than its length times the
+    value's; a regular expression with many `.*` can take for ever.
+    """
+    at, place, star, mark = 0, 0, -1, 0
+    while at < len(value):
+        if place < len(pattern) and pattern[place] == "*":
+            star, mark = place, at
+            place += 1
+        elif place < len(pattern) and pattern[place] in ("?", value[at]):
+            at += 1
+            place += 1
+        elif star >= 0:
+            mark += 1
+            at, place = mark, star + 1
+        else:
+            return False
+    return not pattern[place:].strip("*")
 
 
 def _arn_like(value: str, pattern: str) -> bool:

@@ -22,7 +22,6 @@ from ecrate.domain.conditions import (
     Keys,
     like,
     parse_conditions,
-    wildcard,
 )
 
 MAX_POLICY_SIZE: Final = 10_240
@@ -105,7 +104,7 @@ class Statement:
     def covers(self, request: Request, expand: Callable[[str], str]) -> bool:
         """Tell whether action, resource and conditions are those of the request."""
         action = request.action.lower()
-        named = any(wildcard(one).fullmatch(action) is not None for one in self.actions)
+        named = any(like(action, one) for one in self.actions)
         if named == self.is_not_action:
             return False
         if self.resources is not None:
