@@ -132,13 +132,15 @@ class Bodies:
             yield data, hashlib.sha256(data).hexdigest()
             return
         async with self._turns:
+            # A buffer whose filling failed is not used again: a thread may still write to it.
             buffer = self._free.pop() if self._free else mmap.mmap(-1, self._size)
             try:
                 async with asyncio.timeout(_PATIENCE + (length or limit) / _SLOWEST):
                     size, digest = await self._fill(request, buffer, limit)
-                yield memoryview(buffer)[:size], digest
             except TimeoutError:
                 raise BodyTruncated(0, length or limit) from None
+            try:
+                yield memoryview(buffer)[:size], digest
             finally:
                 self._free.append(buffer)
 
