@@ -154,7 +154,7 @@ def requests_of(one: Subject) -> dict[str, Request]:
         ),
         "/v2/ referrers": one.door(referrers),
         "/v2/ referrers, filtered, end": one.door(
-            f"{referrers}?artifactType={ARTIFACT}&last={4 * one.size - 2 * PAGE}"
+            f"{referrers}?artifactType={ARTIFACT}&last=2-{4 * one.size - 2 * PAGE}"
         ),
     }
     of_images: dict[str, Any] = {"repositoryName": name}
