@@ -331,7 +331,9 @@ class LayerNotFound(EcrateError):
 
 @dataclass(eq=False)
 class LayerInaccessible(EcrateError):
-    """The repository has the layer, but all images that need it are archived."""
+    """The repository has the layer, but all images that need it are archived; under parity,
+    also one that no image needs.
+    """
 
     text = (
         "The layer with digest '{layer_digest}' in the repository with name '{repository_name}' "

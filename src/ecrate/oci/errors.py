@@ -35,6 +35,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.UploadNotFound: (404, "BLOB_UPLOAD_UNKNOWN"),
     errors.InvalidLayerPart: (416, "BLOB_UPLOAD_INVALID"),
     errors.LayerPartTooSmall: (400, "BLOB_UPLOAD_INVALID"),
+    errors.EmptyUpload: (400, "BLOB_UPLOAD_INVALID"),
     errors.InvalidLayer: (400, "DIGEST_INVALID"),
     errors.UploadBusy: (429, "TOOMANYREQUESTS"),
     # docker prints the status of a 5xx, not its text.

@@ -7,12 +7,12 @@ import secrets
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ecrate.blobs.port import BlobStore
 from ecrate.domain.layers import MAX_LAYER_SIZE
-from ecrate.domain.names import RegistryRef
+from ecrate.domain.names import ALGORITHMS, RegistryRef
 from ecrate.operations.seals import Seals
 from ecrate.store.database import Database
 
@@ -90,6 +90,11 @@ class Core:
     anonymous_pull: bool = False
     limits: Limits = field(default_factory=Limits)
     manifests: ManifestCache = field(default_factory=lambda: ManifestCache(16 * 1024 * 1024))
+
+    @property
+    def algorithms(self) -> Sequence[str]:
+        """The algorithms of the digests under which something may be stored."""
+        return ("sha256",) if self.parity else ALGORITHMS
 
     def new_id(self) -> str:
         """Give an unguessable UUID."""

@@ -124,6 +124,14 @@ def _readable_layer(core: Core, tx: Transaction, repository: Repository, digest:
     return layer
 
 
+def _downloadable_layer(core: Core, tx: Transaction, repository: Repository, digest: str) -> Layer:
+    layer = _readable_layer(core, tx, repository, digest)
+    if core.parity and store.find_layer_media_type(tx, repository.id, layer.blob_id) is None:
+        # AWS: API reference of GetDownloadUrlForLayer: only layers that an image refers to.
+        raise LayerInaccessible(digest, repository.ref.name, repository.ref.registry.id)
+    return layer
+
+
 def is_fading(core: Core, layer: Layer) -> bool:
     """Tell whether part of the layer's grace period is over."""
     return core.clock() - layer.touched_at > _RENEW_EVERY
@@ -157,14 +165,14 @@ def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> L
     """Give a layer that the caller may download; raises `LayerNotFound`, `LayerInaccessible`."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        return _readable_layer(core, tx, repository, digest)
+        return _downloadable_layer(core, tx, repository, digest)
 
 
 def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
     """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        _readable_layer(core, tx, repository, digest)
+        _downloadable_layer(core, tx, repository, digest)
     payload = {
         "repository": repository.id,
         "digest": digest,
