@@ -232,6 +232,8 @@ def build_core(settings: Settings, layout: Layout) -> Core:
         sparse_manifests=settings.sparse_manifests,
         anonymous_pull=settings.anonymous_pull,
         limits=Limits(
+            repositories_per_registry=settings.repositories_per_registry,
+            images_per_repository=settings.images_per_repository,
             upload_idle=settings.upload_idle,
             layer_grace=settings.layer_grace,
             quarantine=settings.quarantine,

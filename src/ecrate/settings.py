@@ -43,6 +43,8 @@ class Settings:
     parity: str = ""
     sparse_manifests: bool = False
     anonymous_pull: bool = False
+    repositories_per_registry: int = 100_000
+    images_per_repository: int = 100_000
     tls_certificate: str = ""
     tls_key: str = ""
     shutdown_grace: float = 30.0
@@ -168,6 +170,7 @@ def _seconds(least: float) -> tuple[Callable[[Any], bool], str]:
     return lambda number: least <= number <= _LONGEST, f"{least} to {_LONGEST} seconds"
 
 
+_COUNT: Final = (lambda count: 1 <= count <= _LONGEST, f"1 to {_LONGEST}")
 _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "port": (lambda port: 0 <= port < 2**16, "0 to 65535"),
     "workers": (lambda workers: 0 <= workers <= 256, "0 (one a core) to 256"),  # noqa: PLR2004
@@ -178,6 +181,8 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
     "database": (_matches(r"|sqlite:///.+"), "sqlite:///PATH"),
     "blobs": (_matches(r"|file:///.+"), "file:///PATH"),
+    "repositories_per_registry": _COUNT,
+    "images_per_repository": _COUNT,
     "shutdown_grace": _seconds(0),
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),

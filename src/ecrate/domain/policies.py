@@ -19,7 +19,6 @@ from typing import Any, Final
 from ecrate.domain.conditions import Condition, InvalidConditionError, parse_conditions
 from ecrate.domain.patterns import Keys, Pattern, Text, like, pattern_of
 
-MAX_POLICY_SIZE: Final = 10_240
 _VERSIONS: Final = ("2008-10-17", "2012-10-17")
 _AWS_PRINCIPAL: Final = re.compile(
     r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role)/[\w+=,.@/-]+)"
