@@ -25,11 +25,13 @@ from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.domain.names import RegistryRef
+from ecrate.domain.rates import parse_rates
 from ecrate.oci.front import OciFront
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
 from ecrate.operations.core import Core, Limits
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.lifecycle import run_lifecycle_policies
+from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET
 from ecrate.settings import SettingError, Settings
@@ -102,8 +104,11 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         gc.collect()
         gc.freeze()
 
+        rates = make_rates(settings)
+
         def run_worker(slot: int, listener: socket.socket) -> None:
-            asyncio.run(_work(settings, layout, certificate, listener, slot))
+            core = build_core(settings, layout, rates)
+            asyncio.run(_work(settings, core, certificate, listener, slot))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -219,8 +224,8 @@ def _write_private(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-def build_core(settings: Settings, layout: Layout) -> Core:
-    """Put drivers and settings together for the operations."""
+def build_core(settings: Settings, layout: Layout, rates: RateLimits | None = None) -> Core:
+    """Put drivers and settings together for the operations; `rates` are all workers'."""
     return Core(
         database=SqliteDatabase(layout.database),
         blobs=FilesystemBlobs(layout.blobs),
@@ -231,6 +236,7 @@ def build_core(settings: Settings, layout: Layout) -> Core:
         parity=settings.parity == "ecr",
         sparse_manifests=settings.sparse_manifests,
         anonymous_pull=settings.anonymous_pull,
+        rates=rates,
         limits=Limits(
             repositories_per_registry=settings.repositories_per_registry,
             images_per_repository=settings.images_per_repository,
@@ -241,6 +247,13 @@ def build_core(settings: Settings, layout: Layout) -> Core:
             lifecycle_every=settings.lifecycle_every,
         ),
     )
+
+
+def make_rates(settings: Settings) -> RateLimits | None:
+    """Give the rate limits that the workers are going to share, None where there are none."""
+    # ECR's rates go with the rest of its ways.
+    rates = parse_rates(settings.rate_limits or settings.parity)
+    return RateLimits(rates) if rates else None
 
 
 def load_certificate(settings: Settings) -> Certificate | None:
@@ -260,13 +273,12 @@ def load_certificate(settings: Settings) -> Certificate | None:
 
 async def _work(
     settings: Settings,
-    layout: Layout,
+    core: Core,
     certificate: Certificate | None,
     listener: socket.socket,
     slot: int,
 ) -> None:
     """Be one worker until told to stop."""
-    core = build_core(settings, layout)
     threads = Threads()
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ecrate.domain.rates import RATES, parse_rates
+
 
 class SettingError(Exception):
     """One line for the operator."""
@@ -45,6 +47,7 @@ class Settings:
     anonymous_pull: bool = False
     repositories_per_registry: int = 100_000
     images_per_repository: int = 100_000
+    rate_limits: str = ""
     tls_certificate: str = ""
     tls_key: str = ""
     shutdown_grace: float = 30.0
@@ -162,6 +165,14 @@ def _template(text: str) -> bool:
         return False
 
 
+def _rates(text: str) -> bool:
+    try:
+        parse_rates(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda text: re.fullmatch(pattern, text) is not None
 
@@ -183,6 +194,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "blobs": (_matches(r"|file:///.+"), "file:///PATH"),
     "repositories_per_registry": _COUNT,
     "images_per_repository": _COUNT,
+    "rate_limits": (_rates, f"ecr, off, or OPERATION=RATE,... of {', '.join(RATES)}"),
     "shutdown_grace": _seconds(0),
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),

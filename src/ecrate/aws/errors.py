@@ -54,6 +54,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.InvalidLayer: "InvalidLayerException",
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
+    errors.RateExceeded: "ThrottlingException",
     errors.StorageFull: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",

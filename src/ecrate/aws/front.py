@@ -80,6 +80,8 @@ class AwsFront:
                 raise FrontDoorError(
                     "UnknownOperationException", f"ecrate does not offer {operation.name} yet"
                 )
+            if self._core.rates is not None:
+                self._core.rates.take(found.caller.registry, operation.name)
             call = Call(
                 core=self._core,
                 caller=found.caller,

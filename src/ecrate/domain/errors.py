@@ -423,6 +423,12 @@ class UploadBusy(EcrateError):
     upload_id: str
 
 
+class RateExceeded(EcrateError):
+    """The account called this operation more often than it may; a moment later it may again."""
+
+    text = "Rate exceeded"
+
+
 @dataclass(eq=False)
 class StorageFull(EcrateError):
     """The server has no room left for what a request brings; reading goes on."""

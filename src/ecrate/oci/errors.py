@@ -38,6 +38,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.EmptyUpload: (400, "BLOB_UPLOAD_INVALID"),
     errors.InvalidLayer: (400, "DIGEST_INVALID"),
     errors.UploadBusy: (429, "TOOMANYREQUESTS"),
+    errors.RateExceeded: (429, "TOOMANYREQUESTS"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
@@ -76,6 +77,6 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if isinstance(error, errors.UploadBusy):
+    if code == "TOOMANYREQUESTS":
         response.headers["Retry-After"] = "1"
     return response

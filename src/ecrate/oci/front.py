@@ -14,6 +14,7 @@ from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.oci import images, layers, referrers, tags
 from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge, get_token
 from ecrate.oci.errors import CODES, SERVER_ERROR, RegistryError, render
+from ecrate.oci.operations import OPERATIONS
 from ecrate.oci.request import RegistryRequest
 from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
@@ -93,6 +94,8 @@ class OciFront:
         handler = HANDLERS.get((route.kind, request.method))
         if handler is None:
             raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
+        if self._core.rates is not None:
+            self._core.rates.take(caller.registry, OPERATIONS.get((route.kind, request.method), ""))
         try:
             return await handler(
                 RegistryRequest(
