@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.names import Digest
+from ecrate.domain.values import value
 
 MAX_MANIFEST_SIZE: Final = 4_194_304
 # AWS: the service model's limit of artifactType; RFC 6838 leaves no room for longer ones.
@@ -60,7 +61,7 @@ class Manifest:
         return sum(layer.size for layer in self.layers)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Storage:
     """Where an image stands between the storage classes; times are epoch seconds or None.
 
@@ -81,7 +82,7 @@ class Storage:
         return self.status
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Image:
     """A manifest as one repository has it; times are seconds since the epoch."""
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from ecrate.domain.conditions import Condition, InvalidConditionError, parse_conditions
 from ecrate.domain.patterns import Keys, Pattern, Text, like, pattern_of
+from ecrate.domain.values import value
 
 _VERSIONS: Final = ("2008-10-17", "2012-10-17")
 _AWS_PRINCIPAL: Final = re.compile(
@@ -51,7 +52,7 @@ class InvalidPolicyError(Exception):
     """The text is not a policy of its kind; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Principal:
     """Who asks, as policies see it. `arn` may be a session's; `role_arn` is then its role's."""
 
@@ -62,7 +63,7 @@ class Principal:
     role_arn: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """What is asked: `action` as `ecr:PutImage`, `resource` an ARN or `*`, condition keys."""
 
@@ -121,7 +122,7 @@ class Policy:
     statements: tuple[Statement, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """The outcome. `reason` is the end of IAM's text for a denial; `statement` is the Sid and
     kind of the policy that decided, empty where nothing matched.
@@ -179,7 +180,7 @@ def _missing(kind: str, request: Request) -> str:
     return f"because no {kind} policy allows the {request.action} action"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Verdict:
     denied: str | None = None
     allowed: str | None = None

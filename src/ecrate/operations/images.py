@@ -25,7 +25,7 @@ from ecrate.domain.images import MAX_MANIFEST_SIZE, Descriptor, Image, Manifest,
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
@@ -159,9 +159,10 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
     `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
     """
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "BatchGetImage")
-        image = _find(tx, repository, image_id)
+    with core.database.look() as tx:
+        found, row = store.open_image(tx, ref, image_id)
+        repository = admit(tx, caller, ref, "BatchGetImage", found)
+    image = _checked(row, repository, image_id)
     if image.storage.status_at(core.clock()) != "ACTIVE":
         raise ImageInaccessible
     return image
@@ -174,7 +175,7 @@ def read_manifest(core: Core, image: Image) -> bytes:
     """
     content = core.manifests.get(image.id)
     if content is None:
-        with core.database.read() as tx:
+        with core.database.look() as tx:
             content = store.read_manifest(tx, image.id)
         if content is None:
             raise ImageNotFound(image.digest.text, "null", "", "")
@@ -411,6 +412,10 @@ def _find(tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
         image = store.find_tagged_image(tx, repository.id, image_id.tag)
     elif image_id.digest is not None:
         image = store.find_image(tx, repository.id, image_id.digest.text)
+    return _checked(image, repository, image_id)
+
+
+def _checked(image: Image | None, repository: Repository, image_id: ImageId) -> Image:
     if image is None:
         raise ImageNotFound(
             "null" if image_id.digest is None else image_id.digest.text,
