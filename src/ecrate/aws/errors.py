@@ -56,6 +56,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.UploadBusy: "ThrottlingException",
     errors.RateExceeded: "ThrottlingException",
     errors.StorageFull: "ServerException",
+    errors.AuditUnavailable: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }

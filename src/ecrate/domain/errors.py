@@ -429,6 +429,12 @@ class RateExceeded(EcrateError):
     text = "Rate exceeded"
 
 
+class AuditUnavailable(EcrateError):
+    """A line of the audit log cannot be written: nothing is acknowledged without one."""
+
+    text = "The audit log cannot be written, so that nothing may be changed."
+
+
 @dataclass(eq=False)
 class StorageFull(EcrateError):
     """The server has no room left for what a request brings; reading goes on."""

@@ -41,6 +41,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.RateExceeded: (429, "TOOMANYREQUESTS"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
+    errors.AuditUnavailable: (503, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }
