@@ -295,9 +295,9 @@ def list_image_referrers(
     *,
     artifact_types: Sequence[str] = (),
     storage: str = "ACTIVE",
-    after: int = 0,
+    after: Position | None = None,
     limit: int = REFERRERS_PAGE,
-) -> tuple[list[Referrer], int | None]:
+) -> tuple[list[Referrer], Position | None]:
     """Give a page of the images that name `subject`, and where the next one goes on.
 
     Without `artifact_types`, those of any. A subject that does not exist has none. A page ends
@@ -309,6 +309,7 @@ def list_image_referrers(
     with core.database.read() as tx:
         # AWS: listing referrers takes the permission to get images.
         repository = open_repository(tx, caller, ref, "BatchGetImage")
+        last_id = _start(repository, after).image_id
         while len(page) < limit:
             step = min(_REFERRERS_STEP, limit - len(page))
             found = store.list_referrers(
@@ -317,7 +318,7 @@ def list_image_referrers(
                 subject,
                 artifact_types=artifact_types,
                 storage=storage,
-                after=after,
+                after=last_id,
                 limit=step + 1,
                 now=core.clock(),
             )
@@ -325,12 +326,12 @@ def list_image_referrers(
                 # A description repeats no more than the manifest says, and adds its digest.
                 room -= one.size + _DESCRIPTOR_SIZE
                 if room < 0 and page:
-                    return page, page[-1].id
+                    return page, Position(repository.id, page[-1].id)
                 page.append(one)
             if len(found) <= step:
                 return page, None
-            after = page[-1].id
-    return page, after
+            last_id = page[-1].id
+    return page, Position(repository.id, last_id)
 
 
 def update_image_storage_class(
