@@ -331,7 +331,9 @@ class LayerNotFound(EcrateError):
 
 @dataclass(eq=False)
 class LayerInaccessible(EcrateError):
-    """The repository has the layer, but all images that need it are archived."""
+    """The repository has the layer, but all images that need it are archived; under parity,
+    also one that no image needs.
+    """
 
     text = (
         "The layer with digest '{layer_digest}' in the repository with name '{repository_name}' "
@@ -419,6 +421,18 @@ class UploadBusy(EcrateError):
 
     text = "Another request is writing to the upload with id '{upload_id}'. Try again."
     upload_id: str
+
+
+class RateExceeded(EcrateError):
+    """The account called this operation more often than it may; a moment later it may again."""
+
+    text = "Rate exceeded"
+
+
+class AuditUnavailable(EcrateError):
+    """A line of the audit log cannot be written: nothing is acknowledged without one."""
+
+    text = "The audit log cannot be written, so that nothing may be changed."
 
 
 @dataclass(eq=False)
