@@ -141,7 +141,7 @@ def test_stream_body_gives_up_on_a_client_that_stalls(
         answer = wire.answer()
 
     assert answer.status == 400
-    assert answer.body.startswith(b"The request body ended after 1000")
+    assert answer.body.startswith(b"The request body ended after 1000 of ")
     assert receiver.received == b"a" * 1000
 
 
@@ -151,7 +151,10 @@ def test_stream_body_notices_a_malformed_chunk_long_before_it_gives_up(receiver:
         wire.send(b"zz\r\nhello\r\n")
         answer = wire.answer()
 
-    assert (answer.status, answer.body) == (400, b"The request body ended after 5 bytes")
+    assert (answer.status, answer.body) == (
+        400,
+        b"The request body ended after 5 of an unknown number of bytes",
+    )
 
 
 @pytest.mark.parametrize("length", [MIB - 1, 3 * MIB], ids=["ordinary-way", "by-a-thread"])

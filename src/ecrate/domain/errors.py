@@ -444,15 +444,11 @@ class StorageFull(EcrateError):
 
 @dataclass(eq=False)
 class BodyTruncated(EcrateError):
-    """The client ended, stalled or broke off its body; `expected` is None where it told no size."""
+    """The client ended, stalled or broke off its body; one sent in chunks tells no size."""
 
+    text = "The request body ended after {received} of {expected} bytes"
     received: int
-    expected: int | None
-
-    @override
-    def __str__(self) -> str:
-        of = "" if self.expected is None else f" of {self.expected}"
-        return f"The request body ended after {self.received}{of} bytes"
+    expected: int | str = "an unknown number of"
 
 
 @dataclass(eq=False)
