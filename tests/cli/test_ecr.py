@@ -160,7 +160,7 @@ def test_pages_are_joined_and_cut(run: Run, make_repository: Callable[[], str]) 
         pytest.param(
             ["describe-registry", "--x", "y"], 252, "Unknown options: --x, y", id="option"
         ),
-        pytest.param(["describe-registry", "--output", "yaml"], 252, "yaml", id="choice"),
+        pytest.param(["describe-registry", "--output", "xml"], 252, "yaml-stream", id="choice"),
         pytest.param(["describe-registry", "--query", "a["], 252, "--query", id="query"),
         pytest.param(["describe-registry", "--endpoint-url", "a:1"], 252, "http://", id="url"),
         pytest.param(
@@ -208,7 +208,7 @@ def test_pages_are_joined_and_cut(run: Run, make_repository: Callable[[], str]) 
         pytest.param(
             ["list-images", "--repository-name", "no/such"],
             254,
-            "\nAn error occurred (RepositoryNotFoundException) when calling the ListImages "
+            "An error occurred (RepositoryNotFoundException) when calling the ListImages "
             "operation: The repository with name 'no/such' does not exist in the registry with id "
             "'000000000000'\n",
             id="service error",

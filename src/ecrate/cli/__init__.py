@@ -11,7 +11,14 @@ from typing import Final
 
 _COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam")
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
-_FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
+_FLAGS: Final = (
+    "--debug",
+    "--no-verify-ssl",
+    "--no-paginate",
+    "--no-sign-request",
+    "--no-cli-pager",
+    "--no-cli-auto-prompt",
+)
 _TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull")
 
 
@@ -21,12 +28,14 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(words)
     except KeyboardInterrupt:
-        sys.stdout.write("\n")
+        sys.stderr.write("\n")
         return 130
     except BrokenPipeError:
         # Whoever read our output has seen enough. A second failure, at exit, would be printed.
         sys.stdout = None
         return 0
+    except Exception as error:  # noqa: BLE001 - whatever it is, nobody is shown a traceback unasked
+        return _confess(error, with_details="--debug" in words)
 
 
 def _run(words: list[str]) -> int:
@@ -53,13 +62,13 @@ def _run(words: list[str]) -> int:
         return int(import_module(f"ecrate.cli.{name}").run(arguments + common))
     except CommandError as error:
         sys.stdout.flush()
-        print(f"\n{error}", file=sys.stderr)
+        print(error.text(with_details="--debug" in words), file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         raise
     except OSError as error:
         # A full disk, a directory that may not be written: the system's words say it.
-        print(f"\necrate: {error}", file=sys.stderr)
+        print(f"ecrate: {error}", file=sys.stderr)
         return 255
 
 
@@ -73,9 +82,24 @@ def _split_common(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _complain(rest: list[str]) -> int:
-    problem = f"'{rest[0]}' is no command" if rest else "a command is missing"
-    print(f"ecrate: {problem}\n\n{_help()}", file=sys.stderr)
+    from ecrate.cli.failures import nearest
+
+    problem = "a command is missing"
+    if rest:
+        problem = f"'{rest[0]}' is no command{nearest(rest[0], _COMMANDS)}"
+    print(f"ecrate: {problem}\n`ecrate help` lists the commands.", file=sys.stderr)
     return 252
+
+
+def _confess(error: Exception, *, with_details: bool) -> int:
+    print(f"ecrate: this should not happen: {type(error).__name__}: {error}", file=sys.stderr)
+    if with_details:
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        print("Run it again with --debug for what to report.", file=sys.stderr)
+    return 255
 
 
 def _help() -> str:

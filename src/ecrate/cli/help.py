@@ -7,10 +7,8 @@ plain paragraphs; nothing of it is kept.
 from __future__ import annotations
 
 import html
-import os
 import re
 import shutil
-import sys
 import textwrap
 from collections.abc import Iterator
 from typing import Final
@@ -18,6 +16,7 @@ from typing import Final
 from ecrate.aws.model import Operation, Shape, service_model
 from ecrate.cli.arguments import Argument, arguments_of
 from ecrate.cli.options import COMMON_OPTIONS
+from ecrate.cli.pager import manual_pager, paged
 from ecrate.cli.paging import Paging, paging_of
 
 _INDENT: Final = "       "
@@ -34,9 +33,13 @@ _INPUT_JSON: Final = (
     "The call's input as JSON (or file://PATH to it), in the form that --generate-cli-skeleton "
     "prints. Other options override its members."
 )
+_INPUT_YAML: Final = (
+    "The same as YAML, in the form that --generate-cli-skeleton yaml-input prints. Not together "
+    "with --cli-input-json."
+)
 _SKELETON: Final = (
-    "Print a sample instead of calling: of the input (also without a value), or, after a check of "
-    "the options, of the output."
+    "Print a sample instead of calling: of the input (input, or no value), the same as YAML with "
+    "comments (yaml-input), or, after a check of the options, of the output (output)."
 )
 _LOGIN: Final = (
     "<p>Prints a password for docker and other container clients, which is good for twelve hours. "
@@ -52,18 +55,8 @@ _WAITERS: Final = {
 
 def show(text: str) -> None:
     """Print a page, through the user's pager where the output is a terminal."""
-    pager = os.environ.get("PAGER", "less")
-    if sys.stdout.isatty() and shutil.which(pager.split(" ")[0]):
-        import shlex
-        import subprocess
-
-        environment = {"LESS": "FRX", **os.environ}
-        try:
-            subprocess.run(shlex.split(pager), input=text, text=True, check=False, env=environment)
-        except KeyboardInterrupt:
-            return
-    else:
-        sys.stdout.write(text)
+    with paged(manual_pager()) as stream:
+        stream.write(text)
 
 
 def service_help() -> str:
@@ -151,10 +144,8 @@ def _command_help(
     page.section("OPTIONS")
     for argument in arguments:
         _option(page, argument)
-    page.option("cli-input-json", "string", _INPUT_JSON)
-    for option in _PAGE_OPTIONS if paging else ():
+    for option in _call_options(is_paged=paging is not None):
         page.option(*option)
-    page.option("generate-cli-skeleton", "string", _SKELETON)
     _common_options(page)
     page.section("OUTPUT")
     if output is None or not output.members:
@@ -173,10 +164,18 @@ def _synopsis(page: _Page, name: str, arguments: list[Argument], *, is_paged: bo
         if argument.shape.type == "boolean":
             usage = f"{argument.option} | --no-{argument.name}"
         page.line(usage if argument.required else f"[{usage}]")
-    paging = [name for name, _, _ in _PAGE_OPTIONS] if is_paged else []
-    for option in ["cli-input-json", *paging, "generate-cli-skeleton"]:
+    for option, _, _ in _call_options(is_paged=is_paged):
         page.line(f"[--{option} <value>]")
     _common_synopsis(page)
+
+
+def _call_options(*, is_paged: bool) -> list[tuple[str, str, str]]:
+    return [
+        ("cli-input-json", "string", _INPUT_JSON),
+        ("cli-input-yaml", "string", _INPUT_YAML),
+        *(_PAGE_OPTIONS if is_paged else ()),
+        ("generate-cli-skeleton", "string", _SKELETON),
+    ]
 
 
 def _common_synopsis(page: _Page) -> None:
