@@ -84,7 +84,10 @@ def _others() -> list[Program]:
 
 def _environment(server: Server) -> dict[str, str]:
     kept = {name: text for name, text in os.environ.items() if not name.startswith("AWS_")}
+    # As where people have it installed, nothing is compiled again; the first round does that.
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
     return kept | {
+        "PYTHONPYCACHEPREFIX": str(server.data.parent / "compiled"),
         "AWS_ACCESS_KEY_ID": server.key.id,
         "AWS_SECRET_ACCESS_KEY": server.key.secret,
         "AWS_DEFAULT_REGION": "us-east-1",

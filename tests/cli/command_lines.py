@@ -200,7 +200,6 @@ describe-images {_ONE} --image-ids
 describe-images {_ONE} --image-ids imageTag=none
 describe-images {_ONE} --image-ids '[]'
 describe-images {_ONE} --filter ' tagStatus = TAGGED '
-describe-repositories --query '`[[1, [2, {{"x": null}}]], "y"]`' --output table
 describe-images {_ONE} --image-ids tag=1
 describe-images {_ONE} --image-ids nonsense
 describe-images {_ONE} --image-ids 1 2

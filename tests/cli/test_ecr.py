@@ -231,6 +231,63 @@ def test_failures_have_exit_codes_and_texts(
 
 
 @pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        pytest.param(["--repositry-name", "ab"], "maybe you meant --repository-name", id="option"),
+        pytest.param(["--regoin", "ab"], "maybe you meant --region", id="common option"),
+        pytest.param(["--filter=x", "--xyz"], "Unknown options: --xyz\n", id="nothing near"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_the_nearest(run: Run, words: list[str], text: str) -> None:
+    ran = run("ecr", "list-images", "--repository-name", "ab", *words)
+
+    assert ran.code == 252
+    assert text in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        pytest.param(["--filter", "tagStatus=[a"], "\ntagStatus=[a\n            ^", id="shorthand"),
+        pytest.param(["--filter", "{"], "\nJSON received: {", id="JSON"),
+        pytest.param(["--query", "a["], '\n"a["\n', id="query"),
+        pytest.param(["--filter", "a=b,c=d"], "\n'c' is unknown in filter", id="second problem"),
+    ],
+)
+def test_debug_tells_the_rest(run: Run, words: list[str], text: str) -> None:
+    command = ["ecr", "list-images", "--repository-name", "ab", *words]
+
+    short, long = run(*command), run(*command, "--debug")
+
+    assert len(short.err.splitlines()) == 2
+    assert long.err.startswith(short.err)
+    assert text in long.err
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "text"),
+    [
+        pytest.param([], b"b", "", id="as it is"),
+        pytest.param(["--cli-binary-format", "base64"], b"Yg==", "", id="base64"),
+        pytest.param(["--cli-binary-format", "base64"], b"b", "is not base64", id="not base64"),
+    ],
+)
+def test_bytes_are_written_as_the_format_says(
+    run: Run, repository: str, tmp_path: Path, *, words: list[str], part: bytes, text: str
+) -> None:
+    named = ["--repository-name", repository]
+    upload = json.loads(run("ecr", "initiate-layer-upload", *named).out)["uploadId"]
+    given = {"uploadId": upload, "partFirstByte": 0, "partLastByte": 0}
+    file = tmp_path / "input.json"
+    file.write_text(json.dumps({**given, "layerPartBlob": part.decode()}))
+
+    ran = run("ecr", "upload-layer-part", *named, "--cli-input-json", f"file://{file}", *words)
+
+    assert text in ran.err
+    assert (ran.code == 0) == (not text)
+
+
+@pytest.mark.parametrize(
     ("variables", "text"),
     [
         pytest.param({"AWS_REGION": "a"}, "Unable to locate credentials", id="credentials"),

@@ -179,6 +179,7 @@ def test_bad_lines_have_the_exit_code_of_version_2(
 
     assert pair.ours.out == pair.theirs.out
     assert pair.ours.code == pair.theirs.code
+    assert 1 <= len(pair.ours.err.splitlines()) <= 2
 
 
 @pytest.mark.parametrize("form", ["yaml", "yaml-stream"])

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shlex
-import shutil
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from typing import IO
@@ -19,11 +15,14 @@ def paged(command: str) -> Iterator[IO[str]]:
 
     Without a command, and where its program is missing, the terminal itself.
     """
-    words = shlex.split(command)
-    if not words or not is_terminal() or shutil.which(words[0]) is None:
+    words = _program(command) if is_terminal() else []
+    if not words:
         yield sys.stdout
         sys.stdout.flush()
         return
+    import signal
+    import subprocess
+
     # As `aws` asks of `less`: no paging of what fits, colours as they are, nothing cleared.
     environment = {"LESS": "FRX", **os.environ}
     with subprocess.Popen(words, stdin=subprocess.PIPE, text=True, env=environment) as process:
@@ -38,6 +37,15 @@ def paged(command: str) -> Iterator[IO[str]]:
             previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
             process.wait()
             signal.signal(signal.SIGINT, previous)
+
+
+def _program(command: str) -> list[str]:
+    """Give the command's words; none where its program is missing."""
+    import shlex
+    import shutil
+
+    words = shlex.split(command)
+    return words if words and shutil.which(words[0]) else []
 
 
 def is_terminal() -> bool:
