@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam")
+COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam", "completion")
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = (
     "--debug",
@@ -48,12 +48,14 @@ def _run(words: list[str]) -> int:
         print(_help())
         return 0
     common, rest = _split_common(words)
-    if not rest or rest[0] not in _COMMANDS:
+    if not rest or rest[0] not in COMMANDS:
         return _complain(rest)
     name, arguments = rest[0], rest[1:]
     if common and name not in _TAKES_COMMON_OPTIONS:
         print(f"ecrate: options of '{name}' stand behind it: {' '.join(common)}", file=sys.stderr)
         return 252
+    if arguments == ["help"] and name != "ecr":
+        arguments = ["--help"]
     from importlib import import_module
 
     from ecrate.cli.failures import CommandError
@@ -86,7 +88,7 @@ def _complain(rest: list[str]) -> int:
 
     problem = "a command is missing"
     if rest:
-        problem = f"'{rest[0]}' is no command{nearest(rest[0], _COMMANDS)}"
+        problem = f"'{rest[0]}' is no command{nearest(rest[0], COMMANDS)}"
     print(f"ecrate: {problem}\n`ecrate help` lists the commands.", file=sys.stderr)
     return 252
 
@@ -105,7 +107,7 @@ def _confess(error: Exception, *, with_details: bool) -> int:
 def _help() -> str:
     from importlib import import_module
 
-    summaries = [f"  {name:8}{import_module(f'ecrate.cli.{name}').SUMMARY}" for name in _COMMANDS]
+    summaries = [f"  {name:12}{import_module(f'ecrate.cli.{name}').SUMMARY}" for name in COMMANDS]
     lines = [
         "usage: ecrate COMMAND ...",
         "",
@@ -114,6 +116,6 @@ def _help() -> str:
         "commands:",
         *summaries,
         "",
-        "`ecrate COMMAND --help` tells more; `ecrate --version` prints the version.",
+        "`ecrate COMMAND help` tells more; `ecrate --version` prints the version.",
     ]
     return "\n".join(lines)
