@@ -71,11 +71,12 @@ def run(arguments: list[str]) -> int:
     from ecrate.cli import COMMANDS
 
     known = levels(COMMANDS)
-    frame, syntax = {
+    shells: dict[str, tuple[str, _Posix | _Fish]] = {
         "bash": (_BASH, _Posix()),
         "zsh": (_ZSH, _Posix()),
         "fish": (_FISH, _Fish()),
-    }[given.shell]
+    }
+    frame, syntax = shells[given.shell]
     sys.stdout.write(f"# {given.shell} completion, made by `ecrate completion {given.shell}`\n")
     sys.stdout.write(frame % {"steps": syntax.steps(known), "cases": syntax.cases(known)})
     return 0

@@ -45,9 +45,9 @@ def run(arguments: list[str]) -> int:
         raise CommandError("ecrate: an operation is missing", BAD_COMMAND, advice=_SEE_HELP)
     name, words = rest[0], rest[1:]
     if name in _HELP_WORDS:
-        from ecrate.cli.help import service_help, show
+        from ecrate.cli.help import show, write_service
 
-        show(service_help())
+        show(write_service)
     elif name == "get-login-password":
         return _get_login_password(options, words)
     elif name == "wait":
@@ -79,9 +79,9 @@ def _find_operation(name: str) -> Operation:
 
 def _run_operation(operation: Operation, options: CommonValues, words: list[str]) -> None:
     if wants_help(words):
-        from ecrate.cli.help import operation_help, show
+        from ecrate.cli.help import show, write_operation
 
-        show(operation_help(operation))
+        show(lambda page: write_operation(page, operation))
         return
     paging = paging_of(operation.name)
     with advising(operation.cli_name):
@@ -189,9 +189,9 @@ def _is_paged(paging: Paging, options: CommonValues, found: argparse.Namespace) 
 
 def _get_login_password(options: CommonValues, words: list[str]) -> int:
     if wants_help(words):
-        from ecrate.cli.help import login_help, show
+        from ecrate.cli.help import show, write_login
 
-        show(login_help())
+        show(write_login)
         return 0
     if words:
         with advising("get-login-password"):

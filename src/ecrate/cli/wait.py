@@ -30,11 +30,11 @@ def waiters() -> dict[str, dict[str, Any]]:
 
 def run_wait(options: CommonValues, words: list[str]) -> int:
     """Wait and print nothing; raises `CommandError` on failure or after the last attempt."""
-    from ecrate.cli.help import show, wait_help, waiter_help
+    from ecrate.cli.help import show, write_wait, write_waiter
 
     known = waiters()
     if wants_help(words):
-        show(wait_help())
+        show(write_wait)
         return 0
     if not words or words[0] not in known:
         given = f"'{words[0]}' is nothing to wait for" if words else "what to wait for is missing"
@@ -46,7 +46,7 @@ def run_wait(options: CommonValues, words: list[str]) -> int:
     waiter = known[words[0]]
     operation = service_model().operations[waiter["operation"]]
     if wants_help(words[1:]):
-        show(waiter_help(words[0], operation))
+        show(lambda page: write_waiter(page, words[0]))
         return 0
     with advising(f"wait {words[0]}"):
         found = parse_arguments(operation, words[1:], paged=False)

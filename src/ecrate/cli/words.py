@@ -33,12 +33,18 @@ def levels(commands: tuple[str, ...]) -> dict[str, Level]:
         if name == "ecr":
             found.update(_service())
             continue
-        module = vars(import_module(f"ecrate.cli.{name}"))
-        # How a command reads its words is its own business; only here somebody else looks.
-        parser = module.get("parser") or module.get("_parser")
+        parser = parser_of(name)
         if parser is not None:
-            found.update(_of_parser(f"ecrate {name}", parser()))
+            found.update(_of_parser(f"ecrate {name}", parser))
     return found
+
+
+def parser_of(name: str) -> argparse.ArgumentParser | None:
+    """Give the parser of a command's words; None where it has no single one, as `ecr`."""
+    module = vars(import_module(f"ecrate.cli.{name}"))
+    # How a command reads its words is its own business; only here somebody else looks.
+    make = module.get("parser") or module.get("_parser")
+    return make() if make is not None else None
 
 
 def common_options() -> dict[str, tuple[str, ...]]:
