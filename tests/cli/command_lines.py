@@ -21,6 +21,10 @@ FILES: Final = {
     "latin1": "größe".encode("latin-1"),
     "policy.json": b'{"rules": [{"rulePriority": 1, "selection": {"tagStatus": "untagged", '
     b'"countType": "imageCountMoreThan", "countNumber": 9}, "action": {"type": "expire"}}]}',
+    "config": b"[default]\nregion = us-east-1\n[profile work]\noutput = text\nregion = us-east-1\n"
+    b"[profile iso]\noutput = json\ncli_timestamp_format = iso8601\n"
+    b"[profile wire]\noutput = yaml\ncli_timestamp_format = wire\nregion = us-east-1\n"
+    b"[profile bad]\noutput = xml\nregion = us-east-1\n",
     "access.json": b'{"Version": "2012-10-17", "Statement": [{"Sid": "a", "Effect": "Allow", '
     b'"Principal": "*", "Action": "ecr:ListImages"}]}',
 }

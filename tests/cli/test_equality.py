@@ -6,8 +6,10 @@ codes. Where ecrate differs on purpose stands in docs/reference/aws-command-line
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 import sys
 import tempfile
 import threading
@@ -274,6 +276,44 @@ def test_a_documented_difference_to_version_2_is_there(
     pair = compare(version_2, line)
 
     assert not (pair.outputs_are_equal and pair.ours.code == pair.theirs.code)
+
+
+@pytest.mark.parametrize(
+    ("version", "env"),
+    [
+        pytest.param(1, {"AWS_DEFAULT_OUTPUT": "table"}, id="AWS_DEFAULT_OUTPUT"),
+        pytest.param(1, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "work"}, id="profile"),
+        pytest.param(1, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "iso"}, id="times"),
+        pytest.param(2, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "wire"}, id="YAML"),
+        pytest.param(2, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "none"}, id="no profile"),
+        pytest.param(2, {"AWS_DEFAULT_REGION": None}, id="no region"),
+        pytest.param(2, {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, id="no key"),
+        pytest.param(2, {"AWS_SECRET_ACCESS_KEY": "wrong", "AWS_PAGER": "cat"}, id="wrong key"),
+    ],
+)
+def test_the_environment_means_the_same(
+    filled: Server, folder: Path, version_2: AwsCli, version: int, env: dict[str, str | None]
+) -> None:
+    del version_2  # it skips where that is not installed
+    words = ["ecr", "describe-repositories", "--endpoint-url", filled.endpoint]
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true"}
+    whole = {name: text for name, text in {**base, **filled.env, **env}.items() if text is not None}
+    aws = "/usr/bin/aws" if version == 2 else _program("aws")
+
+    ours, theirs = (
+        subprocess.run(
+            [program, *words],
+            cwd=folder,
+            env=whole,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for program in (_program("ecrate"), aws)
+    )
+
+    assert ours.stdout == theirs.stdout
+    assert ours.returncode == theirs.returncode
 
 
 @pytest.mark.parametrize("options", [[], ["--output", "table", "--color", "on"]], ids=str)

@@ -16,6 +16,7 @@ from tests.support.images import OCI_MANIFEST, make_image
 from tests.support.layouts import write_layout
 from tests.support.server import Server
 
+_FULL = Path("/dev/full")
 _WAIT = ["wait", "image-scan-complete", "--repository-name", "ab", "--image-id", "imageTag=1"]
 
 
@@ -59,6 +60,21 @@ def test_a_mistake_of_ours_is_no_traceback(plain_run: Run, monkeypatch: pytest.M
     assert (short.code, short.out, len(short.err.splitlines())) == (255, "", 2)
     assert "this should not happen: AttributeError" in short.err
     assert long.err.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("words", [["--version"], ["ecr", "help"]], ids=" ".join)
+def test_output_that_cannot_be_written_is_one_line(words: list[str]) -> None:
+    with _FULL.open("w") as full:
+        ran = subprocess.run(
+            [sys.executable, "-m", "ecrate", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={name: text for name, text in os.environ.items() if name != "PYTHONUNBUFFERED"},
+            text=True,
+            check=False,
+        )
+
+    assert (ran.returncode, ran.stderr) == (255, "ecrate: [Errno 28] No space left on device\n")
 
 
 @pytest.mark.parametrize("words", [["list-images", "--repository-name", "ab"], _WAIT], ids=" ".join)

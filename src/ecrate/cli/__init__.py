@@ -26,7 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line and give the exit code; texts for people go to standard error."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
     except KeyboardInterrupt:
         sys.stderr.write("\n")
         return 130
@@ -34,8 +35,14 @@ def main(argv: list[str] | None = None) -> int:
         # Whoever read our output has seen enough. A second failure, at exit, would be printed.
         sys.stdout = None
         return 0
+    except OSError as error:
+        # A full disk, a directory that may not be written: the system's words say it.
+        print(f"ecrate: {error}", file=sys.stderr)
+        _close_output()
+        return 255
     except Exception as error:  # noqa: BLE001 - whatever it is, nobody is shown a traceback unasked
         return _confess(error, with_details="--debug" in words)
+    return code
 
 
 def _run(words: list[str]) -> int:
@@ -66,12 +73,6 @@ def _run(words: list[str]) -> int:
         sys.stdout.flush()
         print(error.text(with_details="--debug" in words), file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # A full disk, a directory that may not be written: the system's words say it.
-        print(f"ecrate: {error}", file=sys.stderr)
-        return 255
 
 
 def _split_common(words: list[str]) -> tuple[list[str], list[str]]:
@@ -91,6 +92,14 @@ def _complain(rest: list[str]) -> int:
         problem = f"'{rest[0]}' is no command{nearest(rest[0], COMMANDS)}"
     print(f"ecrate: {problem}\n`ecrate help` lists the commands.", file=sys.stderr)
     return 252
+
+
+def _close_output() -> None:
+    """Leave no output behind that would fail at exit, with a second message."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None
 
 
 def _confess(error: Exception, *, with_details: bool) -> int:
