@@ -40,6 +40,9 @@ def test_help_lists_the_commands(plain_run: Run, word: str) -> None:
         pytest.param(["--region", "x", "env"], "stand behind it: --region x", id="common option"),
         pytest.param(["push", "only-one"], "usage: ecrate push", id="too few"),
         pytest.param(["pull", "a", "b", "--output", "json"], "--output", id="without effect"),
+        pytest.param(
+            ["push", "a", "b", "--crate"], "maybe you meant --create", id="near an option"
+        ),
         pytest.param(["pull", "a", "b", "--jobs", "0"], "at least 1", id="no jobs"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
-from ecrate.cli.failures import BAD_COMMAND, CommandError
+from ecrate.cli.failures import BAD_COMMAND, CommandError, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +154,14 @@ class Parser(argparse.ArgumentParser):
     def option_names(self) -> list[str]:
         """Give the names of all options, those common to all calls included."""
         common = [f"--{option.name}" for option in COMMON_OPTIONS]
-        return [*self._option_string_actions, *common]
+        return [*dict.fromkeys([*self._option_string_actions, *common])]
 
     @override
     def error(self, message: str) -> NoReturn:
+        _, is_unknown, words = message.partition("unrecognized arguments: ")
+        if is_unknown:
+            word = words.partition(" ")[0].partition("=")[0]
+            message += nearest(word, self._option_string_actions)
         advice = f"usage: {self._line}" if self._line else ""
         raise CommandError(f"ecrate: {message}", BAD_COMMAND, advice=advice)
 
