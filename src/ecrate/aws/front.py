@@ -10,7 +10,6 @@ import contextlib
 import functools
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -131,7 +130,7 @@ class AwsFront:
         parameters = decode_parameters(self._validator, operation, body)
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
-        call = replace(call, parameters=parameters)
+        call = call.asking(parameters)
         if entry.only_reads and self._core.database.is_local:
             return entry.handler(call)
         return await self._threads.run(entry.handler, call)

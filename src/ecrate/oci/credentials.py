@@ -48,7 +48,7 @@ def authenticate(core: Core, request: BaseRequest) -> tuple[Caller, RegistryRef]
     # AWS: a token of one region is refused in another.
     if named is not None and named.region != caller.registry.region:
         raise InvalidToken
-    return replace(caller, source=source_of(request)), named or caller.registry
+    return caller.coming_from(source_of(request)), named or caller.registry
 
 
 def _basic(core: Core, encoded: str, named: RegistryRef | None) -> Caller:
