@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam")
+_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "copy", "iam")
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
-_TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull")
+_TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull", "copy")
 
 
 def main(argv: list[str] | None = None) -> int:
