@@ -16,7 +16,12 @@ import pytest
 
 from ecrate.cli import main
 from tests.cli.strict_service import StrictService
-from tests.support.docker_registry import DockerRegistry, running_docker_registry
+from tests.support.docker_registry import (
+    PASSWORD,
+    USER,
+    DockerRegistry,
+    running_docker_registry,
+)
 from tests.support.server import Server
 
 
@@ -30,6 +35,7 @@ class Ran:
 
 
 Run = Callable[..., Ran]
+LogIn = Callable[..., None]
 
 
 @pytest.fixture
@@ -162,7 +168,14 @@ def docker_registry() -> Iterator[DockerRegistry]:
 
 
 @pytest.fixture
-def log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+def foreign(docker_registry: DockerRegistry, log_in: LogIn, repository: str) -> str:
+    """A repository at the registry that is not ours, where docker is logged in."""
+    log_in({docker_registry.host: (USER, PASSWORD)})
+    return f"{docker_registry.host}/{repository}"
+
+
+@pytest.fixture
+def log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LogIn:
     """Write docker's configuration: user and password by host."""
 
     def write(logins: dict[str, tuple[str, str]], **others: object) -> None:

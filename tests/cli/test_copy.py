@@ -7,60 +7,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.cli.conftest import CuttingProxy, Run
+from tests.cli.conftest import CuttingProxy, LogIn, Run
+from tests.cli.pushed import push, push_index, push_referrer, tags_of
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry
-from tests.support.images import OCI_INDEX, MadeImage, digest_of, make_image
+from tests.support.images import digest_of, make_image
 from tests.support.layouts import pack_index
-from tests.support.registry import manifest_of, pull_blob, push_image, put_manifest
+from tests.support.registry import pull_blob
 from tests.support.server import Server
 
 MIB = 1024 * 1024
-LogIn = Callable[..., None]
-
-
-@pytest.fixture
-def foreign(docker_registry: DockerRegistry, log_in: LogIn, repository: str) -> str:
-    """A repository at the registry that is not ours, where docker is logged in."""
-    log_in({docker_registry.host: (USER, PASSWORD)})
-    return f"{docker_registry.host}/{repository}"
-
-
-def _tags_of(server: Server, repository: str) -> dict[str, str]:
-    """Give digests by tag."""
-    ids = server.ecr().list_images(repositoryName=repository, filter={"tagStatus": "TAGGED"})
-    return {each["imageTag"]: each["imageDigest"] for each in ids["imageIds"]}
-
-
-def _push(server: Server, repository: str, image: MadeImage, *tags: str) -> None:
-    with server.http() as http:
-        push_image(http, repository, image, *tags)
-
-
-def _push_index(server: Server, repository: str, tag: str) -> dict[str, MadeImage]:
-    images = {"amd64": make_image(100), "arm64": make_image(200)}
-    with server.http() as http:
-        for image in images.values():
-            push_image(http, repository, image)
-        put_manifest(http, repository, tag, pack_index(images), OCI_INDEX)
-    return images
-
-
-def _push_referrer(server: Server, repository: str, subject: str) -> str:
-    """Push a signature of the subject; give its digest."""
-    signature = make_image(50)
-    descriptor = {"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject}
-    document = manifest_of(
-        signature,
-        "application/vnd.oci.image.manifest.v1+json",
-        subject={**descriptor, "size": 1},
-        artifactType="application/vnd.example.signature",
-    )
-    with server.http() as http:
-        push_image(http, repository, signature)
-        digest = digest_of(document.encode())
-        answer = put_manifest(http, repository, digest, document)
-    assert answer.status_code == 201, answer.text
-    return digest
 
 
 def test_copy_within_a_registry_mounts(
@@ -68,21 +23,21 @@ def test_copy_within_a_registry_mounts(
 ) -> None:
     one, other = make_repository(), make_repository()
     image = make_image(1000, 2000)
-    _push(server, one, image, "v1")
+    push(server, one, image, "v1")
 
     ran = run("copy", f"{one}:v1", other, "--json")
 
     told = json.loads(ran.out)
     assert told["digest"] == image.digest
     assert [each["result"] for each in told["blobs"]] == ["mounted"] * 3
-    assert _tags_of(server, other) == {"v1": image.digest}
+    assert tags_of(server, other) == {"v1": image.digest}
 
 
 def test_copy_again_sends_nothing(
     run: Run, server: Server, make_repository: Callable[[], str]
 ) -> None:
     one, other = make_repository(), make_repository()
-    _push(server, one, make_image(1000), "v1")
+    push(server, one, make_image(1000), "v1")
     first = run("copy", f"{one}:v1", f"{other}:v2")
 
     second = run("copy", f"{one}:v1", f"{other}:v2")
@@ -95,7 +50,7 @@ def test_copy_goes_to_another_registry_and_back(
     run: Run, server: Server, foreign: str, make_repository: Callable[[], str]
 ) -> None:
     one, other = make_repository(), make_repository()
-    images = _push_index(server, one, "multi")
+    images = push_index(server, one, "multi")
 
     there = run("copy", f"{one}:multi", foreign)
     back = run("copy", f"{foreign}:multi", f"{other}:again")
@@ -103,7 +58,7 @@ def test_copy_goes_to_another_registry_and_back(
     digest = digest_of(pack_index(images).encode())
     assert (there.code, back.code) == (0, 0), there.err + back.err
     assert there.out.startswith(f"{foreign}:multi: digest: {digest} ")
-    assert _tags_of(server, other) == {"again": digest}
+    assert tags_of(server, other) == {"again": digest}
     with server.http() as http:
         for image in images.values():
             layer = image.layers[0]
@@ -112,7 +67,7 @@ def test_copy_goes_to_another_registry_and_back(
 
 def test_copy_within_another_registry_mounts(run: Run, server: Server, foreign: str) -> None:
     repository = foreign.partition("/")[2]
-    _push(server, repository, make_image(1000), "v1")
+    push(server, repository, make_image(1000), "v1")
     run("copy", f"{repository}:v1", foreign)
 
     ran = run("copy", f"{foreign}:v1", f"{foreign}/other")
@@ -125,12 +80,12 @@ def test_copy_takes_one_platform(
     run: Run, server: Server, make_repository: Callable[[], str]
 ) -> None:
     one, other = make_repository(), make_repository()
-    images = _push_index(server, one, "multi")
+    images = push_index(server, one, "multi")
 
     ran = run("copy", f"{one}:multi", other, "--platform", "linux/arm64")
     missing = run("copy", f"{one}:multi", other, "--platform", "linux/s390x")
 
-    assert _tags_of(server, other) == {"multi": images["arm64"].digest}, ran.err
+    assert tags_of(server, other) == {"multi": images["arm64"].digest}, ran.err
     assert missing.code == 255
     assert "it has linux/amd64, linux/arm64" in missing.err
 
@@ -140,7 +95,7 @@ def test_copy_by_digest_keeps_it_untagged(
 ) -> None:
     one, other = make_repository(), make_repository()
     image = make_image(100)
-    _push(server, one, image)
+    push(server, one, image)
 
     ran = run("copy", f"{one}@{image.digest}", other)
 
@@ -152,12 +107,12 @@ def test_copy_by_digest_keeps_it_untagged(
 def test_copy_takes_all_tags(run: Run, server: Server, make_repository: Callable[[], str]) -> None:
     one, other = make_repository(), make_repository()
     for tag in ("a", "b"):
-        _push(server, one, make_image(100), tag)
+        push(server, one, make_image(100), tag)
 
     ran = run("copy", one, other, "--all-tags")
 
     assert ran.code == 0
-    assert _tags_of(server, other) == _tags_of(server, one)
+    assert tags_of(server, other) == tags_of(server, one)
 
 
 def test_copy_brings_referrers_of_referrers(
@@ -165,11 +120,11 @@ def test_copy_brings_referrers_of_referrers(
 ) -> None:
     one, other = make_repository(), make_repository()
     image, signature = make_image(100), make_image(50)
-    _push(server, one, image, "v1")
+    push(server, one, image, "v1")
     stem = image.digest.replace(":", "-")
-    _push(server, one, signature, f"{stem}.sig")
-    first = _push_referrer(server, one, image.digest)
-    second = _push_referrer(server, one, first)
+    push(server, one, signature, f"{stem}.sig")
+    first = push_referrer(server, one, image.digest)
+    second = push_referrer(server, one, first)
 
     there = run("copy", f"{one}:v1", foreign, "--referrers", "--json")
     back = run("copy", f"{foreign}:v1", other, "--referrers", "--json")
@@ -190,8 +145,8 @@ def test_copy_without_referrers_leaves_them(
 ) -> None:
     one, other = make_repository(), make_repository()
     image = make_image(100)
-    _push(server, one, image, "v1")
-    _push_referrer(server, one, image.digest)
+    push(server, one, image, "v1")
+    push_referrer(server, one, image.digest)
 
     run("copy", f"{one}:v1", other)
 
@@ -211,7 +166,7 @@ def test_copy_goes_on_where_the_source_broke(
 ) -> None:
     one, other = make_repository(), make_repository()
     image = make_image(12 * MIB)
-    _push(server, one, image, "v1")
+    push(server, one, image, "v1")
     run("copy", f"{one}:v1", foreign)
     proxy = make_proxy(down=[3 * MIB, 5 * MIB], port=docker_registry.port)
     host = proxy.endpoint.removeprefix("http://")
@@ -246,7 +201,7 @@ def test_copy_goes_on_where_the_destination_broke(
 ) -> None:
     one, other = make_repository(), make_repository()
     image = make_image(12 * MIB)
-    _push(server, one, image, "v1")
+    push(server, one, image, "v1")
     port, login = {
         "ours": (server.port, (server.key_id, server.secret)),
         "foreign": (docker_registry.port, (USER, PASSWORD)),
@@ -273,7 +228,7 @@ def test_copy_goes_on_where_the_destination_broke(
 def test_copy_fails_with_advice(
     run: Run, server: Server, repository: str, *, words: list[str], code: int, text: str
 ) -> None:
-    _push(server, repository, make_image(10), "v1")
+    push(server, repository, make_image(10), "v1")
 
     ran = run("copy", *(word.format(repository) for word in words))
 
@@ -284,7 +239,7 @@ def test_copy_fails_with_advice(
 def test_copy_to_where_nobody_is_logged_in_says_so(
     run: Run, server: Server, docker_registry: DockerRegistry, repository: str
 ) -> None:
-    _push(server, repository, make_image(10), "v1")
+    push(server, repository, make_image(10), "v1")
 
     ran = run("copy", f"{repository}:v1", f"{docker_registry.host}/x")
 
@@ -297,7 +252,7 @@ def test_copy_of_a_blob_with_another_digest_is_refused(
 ) -> None:
     repository = foreign.partition("/")[2]
     image = make_image(5000)
-    _push(server, repository, image, "v1")
+    push(server, repository, image, "v1")
     stored = [
         file
         for file in (server.data / "blobs").rglob("*")

@@ -35,6 +35,7 @@ class Call(Generic[P]):
     host: str
     hosts: Hosts
     session_token: str | None = None
+    is_inspection: bool = False
 
     def registry(self, registry_id: str | None = None) -> RegistryRef:
         """Give the registry asked about: the caller's, unless an id names another account's."""

@@ -24,6 +24,7 @@ from ecrate.domain.errors import EcrateError
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
+from ecrate.web.purpose import is_inspection
 from ecrate.web.threads import Threads
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -87,6 +88,7 @@ class AwsFront:
                 host=request.headers.get("Host", ""),
                 hosts=self._hosts,
                 session_token=signature.token,
+                is_inspection=is_inspection(request.headers),
             )
             return await self._perform(entry, call)
 

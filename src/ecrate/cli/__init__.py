@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "copy", "iam")
+_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "copy", "ls", "inspect", "diff", "iam")
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
-_TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull", "copy")
+_HAVE_OWN_OPTIONS: Final = ("serve", "env", "iam")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -42,7 +42,7 @@ def _run(words: list[str]) -> int:
     if not rest or rest[0] not in _COMMANDS:
         return _complain(rest)
     name, arguments = rest[0], rest[1:]
-    if common and name not in _TAKES_COMMON_OPTIONS:
+    if common and name in _HAVE_OWN_OPTIONS:
         print(f"ecrate: options of '{name}' stand behind it: {' '.join(common)}", file=sys.stderr)
         return 252
     from importlib import import_module

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Final
 from urllib.parse import urlencode
 
-from ecrate import __version__
 from ecrate.cli.challenge import Challenge, is_bound, read_challenges
 from ecrate.cli.connections import BROKEN, Answer, Connections, Endpoint, split_url
 from ecrate.cli.failures import BAD_CONFIGURATION, CommandError, ConnectionFailedError
@@ -97,7 +96,7 @@ class Authorization:
         return token
 
     def _ask(self, realm: Endpoint, target: str, fields: list[tuple[str, str]]) -> Answer:
-        headers = {"Host": realm.authority, "User-Agent": f"ecrate/{__version__}"}
+        headers = {"Host": realm.authority, **self._connections.headers}
         if self._login is not None and self._login.is_identity_token:
             form = [
                 *fields,

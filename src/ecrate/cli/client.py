@@ -13,7 +13,6 @@ import socket
 import time
 from typing import Any, Final, Self
 
-from ecrate import __version__
 from ecrate.aws.model import service_model
 from ecrate.aws.sigv4 import sign_headers
 from ecrate.cli.connections import (
@@ -111,11 +110,7 @@ class Client:
                 service=service_model().signing_name,
                 timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
             )
-        return headers | {
-            "content-length": str(len(body)),
-            "user-agent": f"ecrate/{__version__}",
-            "accept-encoding": "identity",
-        }
+        return headers | self.connections.headers | {"content-length": str(len(body))}
 
     def _unreachable(self, error: Exception) -> ConnectionFailedError:
         url = self.endpoint.url

@@ -22,8 +22,10 @@ from email.message import Message
 from typing import Final, Self
 from urllib.parse import urlsplit
 
+from ecrate import __version__
 from ecrate.cli.failures import CommandError
 from ecrate.cli.options import CommonValues
+from ecrate.web.purpose import HEADER
 
 ATTEMPTS: Final = 3
 _LONGEST_PAUSE: Final = 20.0
@@ -131,9 +133,15 @@ class Answer:
 
 
 class Connections:
-    """All connections of a command. Safe to use from several threads; closed by `with`."""
+    """All connections of a command. Safe to use from several threads; closed by `with`.
 
-    def __init__(self, *, debug: bool = False) -> None:
+    `purpose` is told to each server, see `ecrate.web.purpose`.
+    """
+
+    def __init__(self, *, debug: bool = False, purpose: str = "") -> None:
+        self.headers = {"User-Agent": f"ecrate/{__version__}", "Accept-Encoding": "identity"}
+        if purpose:
+            self.headers[HEADER] = purpose
         self._debug = debug
         self._local = threading.local()
         self._lock = threading.Lock()

@@ -156,7 +156,7 @@ def open_url(
         endpoint, target = split_url(url, options)
         if first.scheme == "https" != endpoint.scheme:
             raise CommandError(f"{first.url} leads to {endpoint.url}, which is not encrypted")
-        given = {"Host": endpoint.authority, "Accept-Encoding": "identity"}
+        given = {"Host": endpoint.authority, **connections.headers}
         if endpoint.is_same_server(first):
             given |= headers
         if offset:

@@ -26,7 +26,7 @@ from ecrate.cli.oci_repository import OciRepository
 from ecrate.cli.options import CommonValues
 from ecrate.cli.progress import Progress
 from ecrate.cli.registry_client import RegistryClient
-from ecrate.cli.transfer import patiently
+from ecrate.cli.transfer import patiently, run_parallel
 from ecrate.cli.upload import LayerUpload
 
 _MOST: Final = 100  # layers or images in one call
@@ -54,49 +54,50 @@ class EcrRepository:
 
     def find(self, reference: str) -> Document:
         kind = "imageDigest" if is_digest(reference) else "imageTag"
-        return self._get([{kind: reference}])[0]
+        answer = self._get([{kind: reference}])
+        for document in self._documents(answer):
+            return document
+        raise self._missing(reference, answer)
 
     def find_all(self, digests: Sequence[str]) -> list[Document]:
-        wanted = list(dict.fromkeys(digests))
-        found: dict[str, Document] = {}
-        for start in range(0, len(wanted), _MOST):
-            batch = wanted[start : start + _MOST]
-            found |= {each.digest: each for each in self._get([{"imageDigest": d} for d in batch])}
+        found = self.documents(digests)
+        for digest in digests:
+            if digest not in found:
+                raise self._missing(digest, {})
         return [found[digest] for digest in digests]
 
-    def _get(self, image_ids: list[dict[str, str]]) -> list[Document]:
+    def documents(self, digests: Sequence[str], *, jobs: int = 1) -> dict[str, Document]:
+        """Give those manifests that are there, by their digests."""
+        wanted = list(dict.fromkeys(digests))
+        batches = [wanted[start : start + _MOST] for start in range(0, len(wanted), _MOST)]
+        tasks = [partial(self._get, [{"imageDigest": d} for d in batch]) for batch in batches]
+        answers = run_parallel(tasks, jobs=jobs, connections=self.connections)
+        return {each.digest: each for answer in answers for each in self._documents(answer)}
+
+    def _get(self, image_ids: list[dict[str, str]]) -> dict[str, Any]:
         parameters = {
             **self.members,
             "imageIds": image_ids,
             "acceptedMediaTypes": list(MEDIA_TYPES),
         }
-        answer = self._patiently("BatchGetImage", parameters)
-        images = answer.get("images") or []
-        found = [self._document(each) for each in images]
-        digests = {each.digest for each in found}
-        for image_id in image_ids:
-            wanted = image_id.get("imageDigest")
-            if wanted is not None and wanted not in digests:
-                raise self._missing(answer, wanted)
-        if not found:
-            raise self._missing(answer, image_ids[0].get("imageTag", ""))
-        return found
+        return self._patiently("BatchGetImage", parameters)
 
-    def _document(self, image: dict[str, Any]) -> Document:
-        content = image["imageManifest"].encode()
-        digest = image["imageId"]["imageDigest"]
-        media_type = image.get("imageManifestMediaType")
-        return read_document(content, media_type, digest, f"the answer for {self.text}")
-
-    def _missing(self, answer: dict[str, Any], named: str) -> CommandError:
-        failures = answer.get("failures") or []
-        reasons = [
-            each.get("failureReason")
-            for each in failures
-            if named in (each.get("imageId") or {}).values()
+    def _documents(self, answer: dict[str, Any]) -> list[Document]:
+        place = f"the answer for {self.text}"
+        return [
+            read_document(
+                image["imageManifest"].encode(),
+                image.get("imageManifestMediaType"),
+                image["imageId"]["imageDigest"],
+                place,
+            )
+            for image in answer.get("images", ())
         ]
+
+    def _missing(self, reference: str, answer: dict[str, Any]) -> CommandError:
+        reasons = [each.get("failureReason") for each in answer.get("failures", ())]
         return CommandError(
-            f"{self.name} has no image {named}: {next(iter(reasons), None) or 'none was given'}. "
+            f"{self.name} has no image {reference}: {next(iter(reasons), 'none was given')}. "
             f"`ecrate ls {self.text}` tells what is there.",
             SERVICE_ERROR,
         )

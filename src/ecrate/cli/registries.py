@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from ecrate.cli.challenge import is_ecr, read_challenges
-from ecrate.cli.client import make_client
+from ecrate.cli.client import Client, make_client
 from ecrate.cli.connections import BROKEN, Connections, Endpoint, make_endpoint
 from ecrate.cli.docker_config import DOCKER_HUB, find_login
 from ecrate.cli.ecr_repository import EcrRepository
@@ -26,6 +26,7 @@ from ecrate.cli.profile import Profile
 from ecrate.cli.reference import Reference, endpoint_of, is_local
 from ecrate.cli.registry_client import RegistryClient
 from ecrate.cli.repository import Repository
+from ecrate.web.purpose import INSPECTION
 
 _HUB_NAMES: Final = ("docker.io", "index.docker.io", DOCKER_HUB)
 _LARGEST_ANSWER: Final = 1024 * 1024
@@ -85,6 +86,10 @@ class Registries:
             )
         return repository
 
+    def client(self) -> Client:
+        """Give a client for the configured endpoint's registry."""
+        return make_client(self.options, self.profile, connections=self.connections)
+
     def _ecr(self, reference: Reference, address: str) -> EcrRepository:
         client = make_client(
             self.options,
@@ -142,8 +147,14 @@ class Registries:
 
 
 @contextmanager
-def open_registries(given: argparse.Namespace) -> Iterator[Registries]:
-    """Give the registries for the options of a command; all connections end with the block."""
+def open_registries(
+    given: argparse.Namespace, *, is_inspection: bool = False
+) -> Iterator[Registries]:
+    """Give the registries for the options of a command; all connections end with the block.
+
+    An inspection looks at images without pulling them.
+    """
     options = common_values(given)
-    with Connections(debug=options.debug) as connections:
+    purpose = INSPECTION if is_inspection else ""
+    with Connections(debug=options.debug, purpose=purpose) as connections:
         yield Registries(given, options, connections)

@@ -15,7 +15,6 @@ from http.client import HTTPConnection, HTTPResponse
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
-from ecrate import __version__
 from ecrate.cli.authorization import Authorization
 from ecrate.cli.connections import (
     ATTEMPTS,
@@ -183,11 +182,7 @@ class RegistryClient:
         return is_ours and self._authorization.answer(scopes, used, asked)
 
     def _headers(self, endpoint: Endpoint, authorization: str | None) -> dict[str, str]:
-        headers = {
-            "Host": endpoint.authority,
-            "User-Agent": f"ecrate/{__version__}",
-            "Accept-Encoding": "identity",
-        }
+        headers = {"Host": endpoint.authority, **self.connections.headers}
         return headers | ({"Authorization": authorization} if authorization else {})
 
 

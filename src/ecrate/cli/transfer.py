@@ -19,16 +19,21 @@ _Result = TypeVar("_Result")
 
 def add_transfer_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that push, pull and copy share."""
+    add_jobs_option(parser)
+    parser.add_argument("--platform", metavar="OS/ARCH", help="take one platform of an index")
+    parser.add_argument("--quiet", "-q", action="store_true", help="print the result only")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def add_jobs_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says how much is done at a time."""
     parser.add_argument(
         "--jobs",
         type=_at_least_one,
         default=DEFAULT_JOBS,
         metavar="N",
-        help=f"layers at a time ({DEFAULT_JOBS})",
+        help=f"requests or layers at a time ({DEFAULT_JOBS})",
     )
-    parser.add_argument("--platform", metavar="OS/ARCH", help="take one platform of an index")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print the result only")
-    parser.add_argument("--json", action="store_true", help="print the result as JSON")
 
 
 def run_parallel(
