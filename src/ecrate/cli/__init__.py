@@ -9,7 +9,21 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "copy", "ls", "inspect", "diff", "iam")
+_COMMANDS: Final = (
+    "serve",
+    "env",
+    "ecr",
+    "push",
+    "pull",
+    "copy",
+    "ls",
+    "inspect",
+    "diff",
+    "du",
+    "tag",
+    "rm",
+    "iam",
+)
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
 _HAVE_OWN_OPTIONS: Final = ("serve", "env", "iam")

@@ -224,6 +224,12 @@ class EcrRepository:
         )
 
 
+def repository_names(client: Client) -> list[str]:
+    """Give the names of all repositories of the client's registry."""
+    pages = pages_of(client, "DescribeRepositories", {"maxResults": _PAGE})
+    return sorted(each["repositoryName"] for page in pages for each in page["repositories"])
+
+
 def pages_of(
     client: Client, operation: str, parameters: dict[str, Any]
 ) -> Iterator[dict[str, Any]]:

@@ -67,6 +67,7 @@ class Inventory:
         ]
         for digest, document in repository.documents(wanted, jobs=jobs).items():
             self.images[digest].document = document
+        self._parents: dict[str, list[Image]] = {}
         self._link()
 
     def _link(self) -> None:
@@ -76,6 +77,7 @@ class Inventory:
                 if child is not None and child not in image.children:
                     child.platform = child.platform or platform_of(descriptor)
                     image.children.append(child)
+                    self._parents.setdefault(child.digest, []).append(image)
             if image.children:
                 image.size = sum(child.size or 0 for child in image.children)
         for image in self.images.values():
@@ -88,18 +90,14 @@ class Inventory:
 
         Whatever has a tag is one of them.
         """
-        parts = {child.digest for each in self.images.values() for child in each.children}
-        parts |= {other.digest for each in self.images.values() for other in each.referrers}
+        parts = {other.digest for each in self.images.values() for other in each.referrers}
+        parts |= self._parents.keys()
         found = [each for each in self.images.values() if each.tags or each.digest not in parts]
         return sorted(found, key=lambda each: -(each.pushed_at or 0))
 
     def parents(self, digest: str) -> list[Image]:
         """Give the indexes that name a manifest."""
-        return [
-            each
-            for each in self.images.values()
-            if any(child.digest == digest for child in each.children)
-        ]
+        return self._parents.get(digest, [])
 
 
 def _image(detail: dict[str, Any]) -> Image:

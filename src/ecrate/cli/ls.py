@@ -6,7 +6,7 @@ import argparse
 from functools import partial
 from typing import Any, Final
 
-from ecrate.cli.ecr_repository import EcrRepository, pages_of
+from ecrate.cli.ecr_repository import EcrRepository, repository_names
 from ecrate.cli.failures import SERVICE_ERROR, CommandError
 from ecrate.cli.inventory import (
     Image,
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
             _print_repositories(registries, given)
             return 0
         if given.all:
-            names = [each["repositoryName"] for each in _repositories(registries)]
+            names = repository_names(registries.client())
             references += [parse_reference(name) for name in names]
         if given.tags:
             _print_tags(registries, references, is_json=given.json)
@@ -66,15 +66,8 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def _repositories(registries: Registries) -> list[dict[str, Any]]:
-    client = registries.client()
-    pages = pages_of(client, "DescribeRepositories", {"maxResults": 1000})
-    found = [each for page in pages for each in page["repositories"]]
-    return sorted(found, key=lambda each: str(each["repositoryName"]))
-
-
 def _print_repositories(registries: Registries, given: argparse.Namespace) -> None:
-    names = [each["repositoryName"] for each in _repositories(registries)]
+    names = repository_names(registries.client())
 
     def describe(name: str) -> list[dict[str, Any]]:
         return registries.open_ecr(parse_reference(name)).details()

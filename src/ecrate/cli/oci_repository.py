@@ -27,10 +27,11 @@ from ecrate.cli.manifests import (
 )
 from ecrate.cli.oci_upload import BlobUpload
 from ecrate.cli.progress import Progress
-from ecrate.cli.registry_client import RegistryClient, next_page
+from ecrate.cli.registry_client import RegistryClient, RegistryError, next_page
 from ecrate.cli.transfer import run_parallel
 
 _PAGE: Final = 1000
+_NO_TAGS: Final = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.METHOD_NOT_ALLOWED)
 _MOST_PAGES: Final = 10_000
 
 
@@ -194,7 +195,17 @@ class OciRepository:
             self._delete(digest)
 
     def untag(self, tag: str) -> None:
-        self._delete(tag)
+        try:
+            self._delete(tag)
+        except RegistryError as error:
+            if error.status not in _NO_TAGS:
+                raise
+            # Source: distribution-spec, "Deleting tags": a registry may refuse.
+            raise CommandError(
+                f"{error}\nThis registry deletes by digest, with all tags of the image: "
+                f"ecrate rm {self.text}@{self.find(tag).digest}",
+                SERVICE_ERROR,
+            ) from None
 
     def _delete(self, reference: str) -> None:
         target = self._target(f"manifests/{reference}")

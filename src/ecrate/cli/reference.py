@@ -56,11 +56,16 @@ def parse_reference(text: str) -> Reference:
     if match is None:
         raise CommandError(f"'{text}' is no name of an image, such as app:1.0", BAD_COMMAND)
     tag, digest = match["tag"], match["digest"]
-    if tag is not None and not _TAG.fullmatch(tag):
+    if tag is not None and not is_tag(tag):
         raise CommandError(f"'{tag}' in '{text}' is no tag", BAD_COMMAND)
     if digest is not None and not _DIGEST.fullmatch(digest):
         raise CommandError(f"'{digest}' in '{text}' is no digest", BAD_COMMAND)
     return Reference(text, match["host"], match["repository"], tag, digest)
+
+
+def is_tag(text: str) -> bool:
+    """Tell whether this can be a tag."""
+    return _TAG.fullmatch(text) is not None
 
 
 def endpoint_of(reference: Reference, profile: Profile) -> str | None:
