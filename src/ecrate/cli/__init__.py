@@ -22,6 +22,7 @@ _COMMANDS: Final = (
     "du",
     "tag",
     "rm",
+    "login",
     "iam",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.

@@ -11,6 +11,7 @@ import argparse
 import http
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from ecrate.cli.challenge import is_ecr, read_challenges
@@ -18,10 +19,10 @@ from ecrate.cli.client import Client, make_client
 from ecrate.cli.connections import BROKEN, Connections, Endpoint, make_endpoint
 from ecrate.cli.docker_config import DOCKER_HUB, find_login
 from ecrate.cli.ecr_repository import EcrRepository
-from ecrate.cli.failures import CommandError
-from ecrate.cli.logins import Login
+from ecrate.cli.failures import CommandError, ConnectionFailedError
+from ecrate.cli.logins import Login, read_token
 from ecrate.cli.oci_repository import OciRepository
-from ecrate.cli.options import CommonValues, add_connection_options, common_values
+from ecrate.cli.options import CommonValues, Parser, add_connection_options, common_values
 from ecrate.cli.profile import Profile
 from ecrate.cli.reference import Reference, endpoint_of, is_local
 from ecrate.cli.registry_client import RegistryClient
@@ -47,6 +48,15 @@ def add_registry_options(parser: argparse.ArgumentParser) -> None:
         help="let a registry's credentials go to this host for a token",
     )
     add_connection_options(parser)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A registry's authorization token: where it is good, and until when (epoch seconds)."""
+
+    login: Login
+    proxy_endpoint: str
+    expires_at: float
 
 
 class Registries:
@@ -90,14 +100,42 @@ class Registries:
         """Give a client for the configured endpoint's registry."""
         return make_client(self.options, self.profile, connections=self.connections)
 
-    def _ecr(self, reference: Reference, address: str) -> EcrRepository:
-        client = make_client(
+    def ecr_client(self, host: str) -> Client | None:
+        """Give a client of ECR's API for a registry's host; None where it does not speak it.
+
+        Docker's configuration is not asked. Raises `ConnectionFailedError` where nobody is there.
+        """
+        reference = Reference(host, host, "", None, None)
+        address = endpoint_of(reference, self.profile)
+        if address is None:
+            endpoint, has_ecr = self._probe(host)
+            if not has_ecr:
+                return None
+            address = endpoint.url
+        return self._client(reference, address)
+
+    def token(self, client: Client, host: str) -> Token:
+        """Get an authorization token for the registry of a host; raises `CommandError`."""
+        registry_id = Reference(host, host, "", None, None).registry_id
+        parameters = {"registryIds": [registry_id]} if registry_id else {}
+        data = client.call("GetAuthorizationToken", parameters)["authorizationData"][0]
+        return Token(
+            read_token(data["authorizationToken"]),
+            str(data["proxyEndpoint"]),
+            float(data["expiresAt"]),
+        )
+
+    def _client(self, reference: Reference, address: str) -> Client:
+        return make_client(
             self.options,
             self.profile,
             endpoint=address,
             region=reference.region,
             connections=self.connections,
         )
+
+    def _ecr(self, reference: Reference, address: str) -> EcrRepository:
+        client = self._client(reference, address)
         host = reference.host or client.endpoint.authority
         text = f"{host}/{reference.repository}"
         return EcrRepository(client, reference.members(), text, self.options)
@@ -133,7 +171,7 @@ class Registries:
             if answer.status != http.HTTPStatus.BAD_REQUEST:
                 asked = answer.headers.get_all("WWW-Authenticate") or []
                 return endpoint, is_ecr(read_challenges(asked))
-        raise CommandError(
+        raise ConnectionFailedError(
             f"{host} cannot be reached as a registry over {' or '.join(schemes)}: "
             f"{failure or 'it answers 400'}\nIs the name right? --plain-http asks without TLS, "
             "--ca-bundle FILE trusts more certificates."
@@ -158,3 +196,12 @@ def open_registries(
     purpose = INSPECTION if is_inspection else ""
     with Connections(debug=options.debug, purpose=purpose) as connections:
         yield Registries(given, options, connections)
+
+
+@contextmanager
+def plain_registries() -> Iterator[Registries]:
+    """Give the registries where there is no command line: as the environment says."""
+    parser = Parser("")
+    add_registry_options(parser)
+    with open_registries(parser.parse_args([])) as registries:
+        yield registries
