@@ -23,11 +23,12 @@ _COMMANDS: Final = (
     "tag",
     "rm",
     "login",
+    "config",
     "iam",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
-_HAVE_OWN_OPTIONS: Final = ("serve", "env", "iam")
+_HAVE_OWN_OPTIONS: Final = ("serve", "env", "iam", "config")
 
 
 def main(argv: list[str] | None = None) -> int:
