@@ -18,6 +18,20 @@ from tests.support.server import Server
 pytestmark = [pytest.mark.clients, pytest.mark.timeout(300)]
 
 
+def test_doctor_finds_docker_in_order(dockerd: Program, server: Server, tmp_path: Path) -> None:
+    host = dockerd.command[dockerd.command.index("--host") + 1]
+    env = {**server.env, "DOCKER_HOST": host, "DOCKER_CONFIG": str(tmp_path)}
+    ecrate = Program((sys.executable, "-m", "ecrate"), tmp_path, env)
+    ecrate.output("login")
+
+    told = ecrate.output("doctor", "--json")
+
+    findings = {each["told"]: each["status"] for each in json.loads(told)["findings"]}
+    assert findings[f"talks to {server.host} without TLS"] == "ok"
+    place = tmp_path / "config.json"
+    assert findings[f"the credentials for {server.host} of {place} are good"] == "ok"
+
+
 def test_docker_pushes_and_pulls_without_a_login(
     dockerd: Program,
     server: Server,

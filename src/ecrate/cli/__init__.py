@@ -24,6 +24,7 @@ _COMMANDS: Final = (
     "rm",
     "login",
     "config",
+    "doctor",
     "iam",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.

@@ -96,9 +96,11 @@ class Registries:
             )
         return repository
 
-    def client(self) -> Client:
-        """Give a client for the configured endpoint's registry."""
-        return make_client(self.options, self.profile, connections=self.connections)
+    def client(self, address: str | None = None) -> Client:
+        """Give a client for the registry at an address, or at the configured endpoint."""
+        return make_client(
+            self.options, self.profile, endpoint=address, connections=self.connections
+        )
 
     def ecr_client(self, host: str) -> Client | None:
         """Give a client of ECR's API for a registry's host; None where it does not speak it.
