@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ecrate.cli.failures import BAD_COMMAND, BAD_CONFIGURATION, CommandError
+from ecrate.cli.plain_text import table_lines
 from ecrate.cli.transfer import print_json
-from ecrate.cli.tree import table_lines
 
 if TYPE_CHECKING:
     from ecrate.settings import Settings

@@ -8,6 +8,7 @@ from typing import Any, Final
 from ecrate.cli.inspect import layers_of, usual_platform
 from ecrate.cli.layer_files import File, Layer, apply_layers, read_layer
 from ecrate.cli.options import Parser
+from ecrate.cli.plain_text import printable
 from ecrate.cli.progress import Progress, human_size, open_progress
 from ecrate.cli.reference import parse_reference
 from ecrate.cli.registries import Registries, add_registry_options, open_registries
@@ -168,7 +169,7 @@ def _lines(
 
 
 def _file_line(difference: dict[str, Any]) -> str:
-    path = "".join(each if each.isprintable() else "?" for each in difference["path"])
+    path = printable(difference["path"])
     before, after = difference.get("a"), difference.get("b")
     told = [human_size(each["size"]) for each in (before, after) if each]
     details = " -> ".join(told)

@@ -13,12 +13,12 @@ from ecrate.cli.ecr_repository import repository_names
 from ecrate.cli.failures import BAD_COMMAND, CommandError
 from ecrate.cli.inventory import Image, Inventory
 from ecrate.cli.options import Parser
+from ecrate.cli.plain_text import table_lines
 from ecrate.cli.progress import human_size
 from ecrate.cli.reference import parse_reference
 from ecrate.cli.registries import Registries, add_registry_options, open_registries
 from ecrate.cli.removal import removed_with_tag
 from ecrate.cli.transfer import add_jobs_option, print_json, run_parallel
-from ecrate.cli.tree import table_lines
 
 SUMMARY = "show what repositories and tags take up"
 _USAGE: Final = "ecrate du [REPOSITORY ...] [options]"

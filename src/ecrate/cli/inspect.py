@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from ecrate.cli.manifests import Document, digest_of, platform_name, platform_of
 from ecrate.cli.options import Parser
+from ecrate.cli.plain_text import table_lines
 from ecrate.cli.progress import human_size
 from ecrate.cli.reference import parse_reference
 from ecrate.cli.registries import add_registry_options, open_registries
 from ecrate.cli.repository import Repository, choose_platform, read_config
 from ecrate.cli.transfer import print_json
-from ecrate.cli.tree import table_lines
 
 SUMMARY = "show an image's layers, configuration and history"
 _USAGE: Final = "ecrate inspect [HOST/]REPOSITORY[:TAG|@DIGEST] [options]"
@@ -194,14 +194,13 @@ def _settings(config: dict[str, Any]) -> list[tuple[str, str]]:
             rows += [("" if number else label, str(each)) for number, each in enumerate(value)]
         elif value:
             rows.append((label, value if isinstance(value, str) else json.dumps(value)))
-    return [(label, _plain(text)) for label, text in rows]
+    return rows
 
 
 def _map_rows(label: str, values: Any) -> list[tuple[str, str]]:
     items = sorted(values.items()) if isinstance(values, dict) else []
     return [
-        ("" if number else label, _plain(f"{name}={value}"))
-        for number, (name, value) in enumerate(items)
+        ("" if number else label, f"{name}={value}") for number, (name, value) in enumerate(items)
     ]
 
 
@@ -212,7 +211,7 @@ def _layer_lines(told: dict[str, Any]) -> list[str]:
             each["digest"],
             human_size(each["size"]),
             (each["diffId"] or "-")[:19],
-            _plain(each["createdBy"] or "")[:_WIDEST],
+            (each["createdBy"] or "")[:_WIDEST],
         )
         for each in told["layers"]
     ]
@@ -223,10 +222,5 @@ def _history_lines(history: list[dict[str, Any]]) -> list[str]:
     if not history:
         return []
     rows = [("CREATED", "HISTORY")]
-    rows += [(_plain(str(e["created"] or "-")), _plain(e["createdBy"])[:_WIDEST]) for e in history]
+    rows += [(str(e["created"] or "-"), e["createdBy"][:_WIDEST]) for e in history]
     return ["", *table_lines(rows)]
-
-
-def _plain(text: str) -> str:
-    """Give a stranger's text in one line, without what a terminal would obey."""
-    return "".join(each if each.isprintable() else " " for each in text)

@@ -18,6 +18,7 @@ from ecrate.cli.manifests import (
     DEEPEST_INDEX,
     LARGEST_MANIFEST,
     Blob,
+    Document,
     Manifest,
     check_descriptors,
     platform_of,
@@ -50,14 +51,14 @@ def read_layout(source: FileSource, choice: Choice) -> Manifest:
     chosen = _pick(source, entries, choice)
     if choice.platform and "platform" in chosen and platform_of(chosen) != choice.platform:
         raise _no_platform(source, [chosen], choice.platform)
-    root = _read_manifest(source, chosen, 0)
-    if choice.platform and root.children:
-        children = json.loads(root.content)["manifests"]
-        for descriptor, child in zip(children, root.children, strict=True):
-            if platform_of(descriptor) == choice.platform:
-                return child
-        raise _no_platform(source, children, choice.platform)
-    return root
+    document = _read_document(source, chosen)
+    if choice.platform and document.is_index:
+        # The others need not be there: docker saves only those it has.
+        for child in document.children:
+            if platform_of(child) == choice.platform:
+                return _read_manifest(source, child, 1)
+        raise _no_platform(source, document.children, choice.platform)
+    return _read_manifest(source, chosen, 0)
 
 
 def blob_path(digest: str) -> str:
@@ -118,10 +119,8 @@ def _no_platform(
     return CommandError(f"{source.description} has no image for {platform}; it has {known}")
 
 
-def _read_manifest(source: FileSource, descriptor: dict[str, Any], depth: int) -> Manifest:
+def _read_document(source: FileSource, descriptor: dict[str, Any]) -> Document:
     digest = descriptor["digest"]
-    if depth > DEEPEST_INDEX:
-        raise CommandError(f"{source.description}: indexes are nested too deeply at {digest}")
     if source.size(blob_path(digest)) is None:
         platform = platform_of(descriptor)
         raise CommandError(
@@ -130,13 +129,21 @@ def _read_manifest(source: FileSource, descriptor: dict[str, Any], depth: int) -
             + ". If it holds only some platforms, choose one with --platform, such as linux/amd64."
         )
     content = _read_small(source, blob_path(digest))
-    found = read_document(content, descriptor.get("mediaType"), digest, source.description)
-    if found.is_index:
-        children = tuple(_read_manifest(source, each, depth + 1) for each in found.children)
-        return Manifest(content, found.media_type, digest, children=children)
-    blobs = (_blob(source, each) for each in found.blobs)
-    present = tuple(blob for blob in blobs if blob is not None)
-    return Manifest(content, found.media_type, digest, present)
+    return read_document(content, descriptor.get("mediaType"), digest, source.description)
+
+
+def _read_manifest(source: FileSource, descriptor: dict[str, Any], depth: int) -> Manifest:
+    found = _read_document(source, descriptor)
+    if depth > DEEPEST_INDEX:
+        raise CommandError(f"{source.description}: indexes are nested too deeply at {found.digest}")
+    blobs = [_blob(source, each) for each in found.blobs]
+    return Manifest(
+        found.content,
+        found.media_type,
+        found.digest,
+        blobs=tuple(blob for blob in blobs if blob is not None),
+        children=tuple(_read_manifest(source, each, depth + 1) for each in found.children),
+    )
 
 
 def _blob(source: FileSource, descriptor: dict[str, Any]) -> Blob | None:

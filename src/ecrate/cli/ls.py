@@ -17,12 +17,12 @@ from ecrate.cli.inventory import (
     time_text,
 )
 from ecrate.cli.options import Parser
+from ecrate.cli.plain_text import Node, table_lines, tree_lines
 from ecrate.cli.progress import human_size
 from ecrate.cli.reference import Reference, parse_reference
 from ecrate.cli.registries import Registries, add_registry_options, open_registries
 from ecrate.cli.repository import Repository
 from ecrate.cli.transfer import add_jobs_option, print_json, run_parallel
-from ecrate.cli.tree import Node, table_lines, tree_lines
 
 SUMMARY = "list repositories, tags, platforms and referrers"
 _USAGE: Final = "ecrate ls [[HOST/]REPOSITORY[:TAG|@DIGEST] ...] [options]"

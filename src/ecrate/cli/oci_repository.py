@@ -27,6 +27,7 @@ from ecrate.cli.manifests import (
 )
 from ecrate.cli.oci_upload import BlobUpload
 from ecrate.cli.progress import Progress
+from ecrate.cli.reference import is_tag
 from ecrate.cli.registry_client import RegistryClient, RegistryError, next_page
 from ecrate.cli.transfer import run_parallel
 
@@ -168,7 +169,7 @@ class OciRepository:
             if answer.status != http.HTTPStatus.OK:
                 raise self._client.refuse(f"list the tags of {self.text}", answer)
             listed = _json_of(answer).get("tags") or []
-            found += [tag for tag in listed if isinstance(tag, str)]
+            found += [tag for tag in listed if isinstance(tag, str) and is_tag(tag)]
         return sorted(set(found))
 
     def referrers(self, digest: str) -> list[dict[str, Any]]:

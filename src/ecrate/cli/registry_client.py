@@ -29,6 +29,7 @@ from ecrate.cli.download import open_url
 from ecrate.cli.failures import SERVICE_ERROR, CommandError, ConnectionFailedError
 from ecrate.cli.logins import Login
 from ecrate.cli.options import CommonValues
+from ecrate.cli.plain_text import printable
 
 _LARGEST_ANSWER: Final = 8 * 1024 * 1024
 _MOST_CHALLENGES: Final = 2  # one for a token, one more where that has just expired
@@ -215,9 +216,4 @@ def _error_in(answer: Answer) -> tuple[str, str]:
         code, text = str(errors[0]["code"]), str(errors[0].get("message") or "")
     except (ValueError, LookupError, TypeError, AttributeError):
         return str(answer.status), ""
-    return _plain(code), _plain(text)
-
-
-def _plain(text: str) -> str:
-    """Give a stranger's text without what a terminal would obey."""
-    return "".join(each if each.isprintable() else " " for each in text[:_LONGEST_TEXT])
+    return printable(code[:_LONGEST_TEXT]), printable(text[:_LONGEST_TEXT])

@@ -1,4 +1,4 @@
-"""Trees and tables of plain text, for people."""
+"""Trees and tables of plain text for people, whoever wrote what is in them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ def _rows(node: Node, stem: str, hanging: str) -> Iterator[tuple[str, Node]]:
 
 def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """Give the rows with their cells below each other; short rows end early."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     count = max((len(row) for row in rows), default=0)
     widths = [
         max((len(row[column]) for row in rows if len(row) > column + 1), default=0)
@@ -43,3 +44,8 @@ def table_lines(rows: Sequence[Sequence[str]]) -> list[str]:
         ).rstrip()
         for row in rows
     ]
+
+
+def printable(text: str) -> str:
+    """Give a stranger's text in one line, without what a terminal would obey."""
+    return "".join(each if each.isprintable() else " " for each in text)
