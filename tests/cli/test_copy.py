@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
 
 from tests.cli.conftest import CuttingProxy, LogIn, Run
 from tests.cli.pushed import push, push_index, push_referrer, tags_of
+from tests.cli.stalling_registry import stalling_registry
 from tests.support.docker_registry import PASSWORD, USER, DockerRegistry
 from tests.support.images import digest_of, make_image
 from tests.support.layouts import pack_index
@@ -265,3 +270,23 @@ def test_copy_of_a_blob_with_another_digest_is_refused(
 
     assert ran.code == 254
     assert "DIGEST_INVALID" in ran.err
+
+
+def test_interrupt_ends_a_copy_that_waits(server: Server, repository: str) -> None:
+    push(server, repository, make_image(3000, 4000), "v1")
+    with stalling_registry() as registry:
+        names = (f"{repository}:v1", f"{registry.host}/app")
+        env = {**os.environ, **server.env, "DOCKER_CONFIG": "/nowhere"}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ecrate", "copy", *names],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert registry.stalled.wait(60)
+
+        process.send_signal(signal.SIGINT)
+
+        out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"\n")
+    assert b"Traceback" not in err

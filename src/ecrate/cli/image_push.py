@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from ecrate.cli.failures import SERVICE_ERROR, CommandError, ServiceError
-from ecrate.cli.manifests import Blob, Document, Manifest
+from ecrate.cli.manifests import Blob, Manifest
 from ecrate.cli.progress import Progress
 from ecrate.cli.repository import Repository
 from ecrate.cli.transfer import run_parallel
@@ -56,11 +56,7 @@ class ImagePush:
     def manifests(self, image: Manifest, tag: str | None) -> None:
         """Put the children by their digests, then the image under its tag."""
         for manifest in image.bottom_up():
-            self.put(manifest, tag if manifest is image else None)
-
-    def put(self, manifest: Manifest | Document, tag: str | None) -> None:
-        """Put one manifest, whose blobs are there."""
-        self.repository.put(manifest, tag)
+            self.repository.put(manifest, tag if manifest is image else None)
 
     def present(self, digests: list[str]) -> set[str]:
         """Give those of the blobs that are there; a missing repository is found out here."""

@@ -1,4 +1,4 @@
-"""`ecrate pull`: an image out of a repository into an OCI layout, through the layer API."""
+"""`ecrate pull`: an image out of a repository into an OCI layout."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _parser() -> Parser:
     parser = Parser(
         _USAGE,
         add_help=True,
-        description="Pull an image through the layer API into an OCI layout: a directory, which "
+        description="Pull an image into an OCI layout: a directory, which "
         "may be a layout already, or a file whose name ends in .tar, which `docker load` takes.",
         example="ecrate pull app:1.0 app.tar",
     )

@@ -1,4 +1,4 @@
-"""`ecrate push`: an image from a layout or archive into a repository, through the layer API."""
+"""`ecrate push`: an image from a layout or archive into a repository."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _parser() -> Parser:
     parser = Parser(
         _USAGE,
         add_help=True,
-        description="Push an image through the layer API: an OCI layout (directory or tar) or an "
+        description="Push an image: an OCI layout (directory or tar) or an "
         "archive of `docker save`, compressed or not; `-` reads a tar from standard input. "
         "Layers that are there already are not sent.",
         example="ecrate push image.tar app:1.0 --create",
