@@ -7,6 +7,7 @@ all threads are doing, which is how an interrupted command ends at once.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import math
 import os
@@ -98,25 +99,30 @@ def split_url(url: str, options: CommonValues) -> tuple[Endpoint, str]:
         port = -1
     if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == -1:
         raise CommandError(f'"{url}" is no address of a server, such as http://127.0.0.1:5100')
+    is_encrypted = parts.scheme == "https"
     endpoint = Endpoint(
         scheme=parts.scheme,
         host=parts.hostname,
         port=port or _DEFAULT_PORTS[parts.scheme],
         connect_timeout=options.connect_timeout or None,
         read_timeout=options.read_timeout or None,
-        tls=_tls(options) if parts.scheme == "https" else None,
+        tls=_tls(_bundle(options), is_verified=options.verify_ssl) if is_encrypted else None,
     )
     query = f"?{parts.query}" if parts.query else ""
     return endpoint, f"{parts.path or '/'}{query}"
 
 
-def _tls(options: CommonValues) -> ssl.SSLContext:
-    bundle = options.ca_bundle or os.environ.get("AWS_CA_BUNDLE") or None
+def _bundle(options: CommonValues) -> str | None:
+    return options.ca_bundle or os.environ.get("AWS_CA_BUNDLE") or None
+
+
+@functools.cache  # reading the system's certificates takes longer than most requests
+def _tls(bundle: str | None, *, is_verified: bool) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=bundle)
     except OSError as error:
         raise CommandError(f"Cannot read the certificates in {bundle}: {error}") from None
-    if not options.verify_ssl:
+    if not is_verified:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
