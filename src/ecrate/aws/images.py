@@ -71,7 +71,7 @@ def _get(
     if accepted is not None and image.media_type not in accepted:
         raise errors.ImageNotFound(image.digest.text, "null", ref.name, ref.registry.id)
     content = images.read_manifest(call.core, image)
-    if images.is_pull_due(call.core, image):
+    if not call.is_inspection and images.is_pull_due(call.core, image):
         images.record_pull(call.core, call.caller, ref, image)
     return _image(ref, ImageId(image.digest, image_id.tag), content.decode(), image.media_type)
 

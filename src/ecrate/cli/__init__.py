@@ -9,7 +9,25 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam", "completion")
+COMMANDS: Final = (
+    "serve",
+    "env",
+    "ecr",
+    "push",
+    "pull",
+    "copy",
+    "ls",
+    "inspect",
+    "diff",
+    "du",
+    "tag",
+    "rm",
+    "login",
+    "config",
+    "doctor",
+    "iam",
+    "completion",
+)
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = (
     "--debug",
@@ -19,7 +37,7 @@ _FLAGS: Final = (
     "--no-cli-pager",
     "--no-cli-auto-prompt",
 )
-_TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull")
+_HAVE_OWN_OPTIONS: Final = ("serve", "env", "iam", "config", "completion")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -58,7 +76,7 @@ def _run(words: list[str]) -> int:
     if not rest or rest[0] not in COMMANDS:
         return _complain(rest)
     name, arguments = rest[0], rest[1:]
-    if common and name not in _TAKES_COMMON_OPTIONS:
+    if common and name in _HAVE_OWN_OPTIONS:
         print(f"ecrate: options of '{name}' stand behind it: {' '.join(common)}", file=sys.stderr)
         return 252
     if arguments == ["help"] and name != "ecr":
