@@ -307,6 +307,16 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
             PolicyKind.REPOSITORY, policy(allow("ecr:*", Principal={"AWS": "alice"})), id="no-arn"
         ),
         pytest.param(
+            PolicyKind.REPOSITORY,
+            policy(allow("ecr:*", Principal={"AWS": "arn:aws:iam::123456789012:user/\u00e9"})),
+            id="no-ascii",
+        ),
+        pytest.param(
+            PolicyKind.REPOSITORY,
+            policy(allow("ecr:*", Principal={"AWS": "\u0661" * 12})),
+            id="other-digits",
+        ),
+        pytest.param(
             PolicyKind.REPOSITORY, policy(allow("ecr:*", Principal={"User": "x"})), id="no-kind"
         ),
         pytest.param(PolicyKind.REGISTRY, policy(allow("ecr:*", Principal="*")), id="registry"),

@@ -20,7 +20,7 @@ from ecrate.operations import identities
 from ecrate.operations.core import Core
 
 _NAMESPACE: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
-_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}")
+_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
 _DAY: Final = 43_200
 _HOUR: Final = 3_600
 

@@ -28,7 +28,8 @@ MAX_POLICY_SIZE: Final = 10_240
 _VERSIONS: Final = ("2008-10-17", "2012-10-17")
 _VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
 _AWS_PRINCIPAL: Final = re.compile(
-    r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role)/[\w+=,.@/-]+)"
+    r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role)/[\w+=,.@/-]+)",
+    re.ASCII,
 )
 _ELEMENTS: Final = frozenset(
     [
