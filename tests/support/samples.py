@@ -26,8 +26,10 @@ DIGEST: Final = "sha256:" + "a" * 64
 _LIFECYCLE: Final = lifecycle_policy(rule(1))
 _FRIENDLY: Final = policy(allow("ecr:ListImages", Principal="*"))
 
-# Good values of the members that need more than their shape tells, by the member's name.
+# Good values of members that need more than their shape tells, by the shape's or member's name.
 _VALUES: Final[dict[str, Any]] = {
+    "ImageIdentifier": {"imageTag": "v1"},
+    "RegistryPolicyText": policy(allow("ecr:CreateRepository", Principal="*", Resource="*")),
     "acceptedMediaTypes": ["application/json"],
     "artifactTypes": ["application/json"],
     "customRoleArn": f"arn:aws:iam::{ACCOUNT}:role/creator",
@@ -101,10 +103,11 @@ def sample(operation: str, *more: str, **given: Any) -> dict[str, Any]:
 
 
 def _good(shape: Shape, name: str) -> Any:
+    known = _VALUES.get(shape.name, _VALUES.get(name))
+    if known is not None:
+        return known
     if isinstance(shape, StructureShape):
         return {each: _good(shape.members[each], each) for each in shape.required_members}
-    if name in _VALUES:
-        return _VALUES[name]
     if isinstance(shape, ListShape):
         return [_good(shape.member, name)]
     if shape.type_name == "string":

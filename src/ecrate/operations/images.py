@@ -161,7 +161,31 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
     """
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        image = _find(tx, repository, image_id)
+        return _find_active(core, tx, repository, image_id)
+
+
+def find_images(
+    core: Core, caller: Caller, ref: RepositoryRef, image_ids: Sequence[ImageId | EcrateError]
+) -> list[Image | EcrateError]:
+    """Give for each entry what `find_image` gives or raises; one that is an error already is
+    its own answer.
+    """
+
+    def attempt(entry: ImageId | EcrateError) -> Image | EcrateError:
+        if isinstance(entry, EcrateError):
+            return entry
+        try:
+            return _find_active(core, tx, repository, entry)
+        except EcrateError as error:
+            return error
+
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "BatchGetImage")
+        return [attempt(entry) for entry in image_ids]
+
+
+def _find_active(core: Core, tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
+    image = _find(tx, repository, image_id)
     if image.storage.status_at(core.clock()) != "ACTIVE":
         raise ImageInaccessible
     return image
