@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -11,7 +10,7 @@ from ecrate.aws.errors import CODES
 from ecrate.aws.model import Shape, service_model
 from ecrate.aws.table import OPERATIONS
 from ecrate.domain.errors import EcrateError
-from tests.support.door import Account, Door, open_door
+from tests.support.door import Account
 from tests.support.policies import allow, policy
 from tests.support.principals import make_user
 from tests.support.provoked import (
@@ -35,18 +34,6 @@ POSSIBLE_FAILURES = {
     **dict.fromkeys(["BatchGetImage", "BatchDeleteImage"], "ImageFailureCode"),
     "BatchCheckLayerAvailability": "LayerFailureCode",
 }
-
-
-@pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with open_door(tmp_path_factory.mktemp("door")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def account(door: Door) -> Iterator[Account]:
-    yield door.account()
-    door.database.is_broken = False
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from ecrate.aws.call import Call
 from ecrate.aws.table import OPERATIONS, Entry
-from tests.support.door import Account, Door, open_door
+from tests.support.door import Account
 from tests.support.samples import members_of
 from tests.support.scenarios import SCENARIOS
 
@@ -92,17 +92,6 @@ def ledger() -> Iterator[Ledger]:
         for name, entry in OPERATIONS.items():
             patch.setitem(OPERATIONS, name, replace(entry, handler=ledger.watch(name, entry)))
         yield ledger
-
-
-@pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    with open_door(tmp_path_factory.mktemp("door")) as opened:
-        yield opened
-
-
-@pytest.fixture
-def account(door: Door) -> Account:
-    return door.account()
 
 
 @pytest.mark.parametrize("name", sorted(OPERATIONS))

@@ -8,6 +8,7 @@ each test has a registry of its own.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import sqlite3
@@ -28,6 +29,7 @@ from ecrate.operations.core import Limits
 from ecrate.web.body import Bodies
 from ecrate.web.hosts import Hosts
 from ecrate.web.threads import Threads
+from tests.support.answers import faults_of
 from tests.support.core import Bench, Clock, InterruptedDatabase
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
 from tests.support.server import REGION
@@ -45,6 +47,7 @@ SMALL_LIMITS = Limits(
     templates_per_registry=2,
     pull_time_exclusions=2,
 )
+_SESSION = boto3.session.Session()
 _ACCOUNTS = itertools.count(100_000_000_000)
 
 
@@ -92,19 +95,21 @@ class Account:
         return self.door.http.post("/", headers=headers, content=json.dumps(members))
 
     def call(self, operation: str, /, **members: Any) -> dict[str, Any]:
-        """Call with success."""
+        """Call with success; the answer has to be of the model's shape."""
         answer = self.post(operation, **members)
         assert answer.status_code == 200, answer.text
         document: dict[str, Any] = answer.json()
+        assert faults_of(operation, document) == []
         return document
 
     def refuse(self, operation: str, /, **members: Any) -> tuple[int, str, str]:
         """Call without success; give status, code and message."""
         return error_of(self.post(operation, **members))
 
+    @functools.cached_property
     def ecr(self) -> ECRClient:
-        """Give a boto3 client."""
-        return boto3.session.Session().client(
+        """A boto3 client."""
+        return _SESSION.client(
             "ecr",
             region_name=REGION,
             endpoint_url=str(self.door.http.base_url),
