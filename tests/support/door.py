@@ -31,7 +31,7 @@ from ecrate.web.hosts import Hosts
 from ecrate.web.threads import Threads
 from tests.support.answers import faults_of
 from tests.support.core import Bench, Clock, InterruptedDatabase
-from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
+from tests.support.images import MadeImage, make_image
 from tests.support.server import REGION
 from tests.support.serving import MIB, serving
 from tests.support.signing import CONTENT_TYPE, TARGET, error_of
@@ -174,15 +174,6 @@ def part_of(repository: str, upload_id: str, first: int, content: bytes) -> dict
         "partLastByte": first + len(content) - 1,
         "layerPartBlob": b64encode(content).decode(),
     }
-
-
-def index_of(*images: MadeImage) -> str:
-    """Give an index of these images."""
-    entries = [
-        {"mediaType": OCI_MANIFEST, "digest": one.digest, "size": len(one.manifest)}
-        for one in images
-    ]
-    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries})
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ from typing import Any, Final
 from ecrate.aws.model import service_model
 from ecrate.aws.table import OPERATIONS
 from ecrate.store import lifecycle as store
-from tests.support.door import Account, index_of, part_of
+from tests.support.door import Account, part_of
 from tests.support.images import digest_of, make_image
+from tests.support.pushing import make_index
 from tests.support.samples import DIGEST, UNKNOWN, sample, violations
 
 Members = dict[str, Any]
@@ -153,7 +154,7 @@ def _tag_again(account: Account) -> Members:
 
 
 def _images_missing(account: Account) -> Members:
-    return {"repositoryName": account.create(), "imageManifest": index_of(make_image())}
+    return {"repositoryName": account.create(), "imageManifest": make_index(make_image())}
 
 
 def _other_digest(account: Account) -> Members:
@@ -187,7 +188,7 @@ def _archived_layer(account: Account) -> Members:
 def _child_of_an_index(account: Account) -> Members:
     name = account.create()
     image = account.push(name)
-    account.put(name, index_of(image))
+    account.put(name, make_index(image))
     return {
         "repositoryName": name,
         "imageId": {"imageDigest": image.digest},
@@ -352,7 +353,7 @@ def _image_ids(image_id: Members, *, is_archived: bool = False) -> Provocation:
 def _listed_image(account: Account) -> Members:
     name = account.create()
     image = account.push(name)
-    account.put(name, index_of(image))
+    account.put(name, make_index(image))
     return {"repositoryName": name, "imageIds": [{"imageDigest": image.digest}]}
 
 
