@@ -84,15 +84,21 @@ class Account:
 
     def post(self, operation: str, /, **members: Any) -> httpx.Response:
         """Call, with nothing checked on this side."""
-        scope = f"{self.id}/20240101/{REGION}/ecr/aws4_request"
-        headers = {
-            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, "
-            f"Signature={'0' * 64}",
-            "Content-Type": CONTENT_TYPE,
+        headers = {"Content-Type": CONTENT_TYPE, "X-Amz-Target": f"{TARGET}.{operation}"}
+        return self._send("ecr", headers, json.dumps(members).encode())
+
+    def form(self, body: bytes) -> httpx.Response:
+        """Send a form to STS."""
+        return self._send("sts", {"Content-Type": "application/x-www-form-urlencoded"}, body)
+
+    def _send(self, service: str, headers: dict[str, str], body: bytes) -> httpx.Response:
+        scope = f"{self.id}/20240101/{REGION}/{service}/aws4_request"
+        signature = f"SignedHeaders=host, Signature={'0' * 64}"
+        headers |= {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, {signature}",
             "X-Amz-Date": "20240101T000000Z",
-            "X-Amz-Target": f"{TARGET}.{operation}",
         }
-        return self.door.http.post("/", headers=headers, content=json.dumps(members))
+        return self.door.http.post("/", headers=headers, content=body)
 
     def call(self, operation: str, /, **members: Any) -> dict[str, Any]:
         """Call with success; the answer has to be of the model's shape."""
