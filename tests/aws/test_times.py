@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 from datetime import UTC, datetime
 
 import pytest
 
+from ecrate.domain.names import RegistryRef
+from ecrate.domain.principals import Caller
+from ecrate.operations import identities
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from tests.support.core import DAY, HOUR, Clock
 from tests.support.door import Account
 from tests.support.lifecycle import policy, rule
+from tests.support.policies import allow
+from tests.support.policies import policy as policy_of
+from tests.support.server import REGION
 
 FIRST = policy(rule(1))
 
@@ -38,6 +45,35 @@ def test_get_authorization_token_lasts_twelve_hours_to_the_second(
     (data,) = account.ecr.get_authorization_token()["authorizationData"]
 
     assert data["expiresAt"] == moment(clock.now + 12 * HOUR)
+
+
+def test_session_is_expired_after_its_time(account: Account, clock: Clock) -> None:
+    core = account.door.bench.core
+    root = identities.create_principal(core, account.id, "root", "")
+    registry = RegistryRef(account.id, REGION)
+    caller = Caller(root.arn, account.id, registry, principal_id=root.id, is_root=True)
+    made = identities.assume_role(core, caller, _role(account), "one", policy="", seconds=3600)
+    session = dataclasses.replace(account, id=made.key_id, token=made.token)
+    before = session.call("GetAccountSetting", name="BLOB_MOUNTING")
+    clock.advance(HOUR + 1)
+
+    refusal = session.refuse("GetAccountSetting", name="BLOB_MOUNTING")
+
+    assert before["value"] == "ENABLED"
+    assert refusal == (
+        400,
+        "ExpiredTokenException",
+        "The security token included in the request is expired",
+    )
+
+
+def _role(account: Account) -> str:
+    """Make a role that may all and trusts its account."""
+    core = account.door.bench.core
+    trust = policy_of(allow("sts:AssumeRole", Principal={"AWS": account.id}))
+    role = identities.create_principal(core, account.id, "role", "one", trust)
+    identities.put_policy(core, role.arn, "own", policy_of(allow("ecr:*", Resource="*")))
+    return role.arn
 
 
 def test_put_image_of_a_known_image_keeps_the_time_of_its_first_push(

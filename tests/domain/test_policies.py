@@ -149,6 +149,16 @@ def test_repository_policy_lets_in_within_the_account(
     assert answer == ((True, "") if is_allowed else (False, NO_IDENTITY))
 
 
+@pytest.mark.parametrize("named", [OTHER, f"arn:aws:iam::{OTHER}:root"])
+def test_root_of_another_account_is_who_its_account_names(named: str) -> None:
+    root = Principal(f"arn:aws:iam::{OTHER}:root", OTHER, is_root=True)
+    theirs = [of_repository(allow("ecr:*", Principal={"AWS": named}))]
+
+    answers = ask(root, theirs=theirs), ask(root)
+
+    assert answers == ((True, ""), (False, NO_RESOURCE))
+
+
 @pytest.mark.parametrize("named", ["*", OTHER, STRANGER.arn, f"arn:aws:iam::{OTHER}:root"])
 def test_stranger_needs_both_sides(named: str) -> None:
     theirs = [of_repository(allow("ecr:*", Principal={"AWS": named}))]
@@ -267,6 +277,14 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
     answer = ask(ALICE, mine=[mine], resource=resource, keys={"aws:username": "alice"})
 
     assert answer[0] == is_allowed
+
+
+def test_variable_of_a_special_character_stands_for_itself() -> None:
+    mine = identity(allow("ecr:*", Resource="a${*}b"))
+
+    answer = ask(ALICE, mine=[mine], resource="a*b")
+
+    assert answer == (True, "")
 
 
 @pytest.mark.parametrize(

@@ -73,10 +73,11 @@ class FragileDatabase(InterruptedDatabase):
 
 @dataclass(frozen=True)
 class Account:
-    """A new account's root, calling the door."""
+    """A new account's root, calling the door; a session where there is a token."""
 
     door: Door
     id: str
+    token: str = ""
 
     @property
     def clock(self) -> Clock:
@@ -98,6 +99,8 @@ class Account:
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, {signature}",
             "X-Amz-Date": "20240101T000000Z",
         }
+        if self.token:
+            headers["X-Amz-Security-Token"] = self.token
         return self.door.http.post("/", headers=headers, content=body)
 
     def call(self, operation: str, /, **members: Any) -> dict[str, Any]:
