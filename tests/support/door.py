@@ -62,6 +62,11 @@ class FragileDatabase(InterruptedDatabase):
         return super().read()
 
     @override
+    def look(self) -> Any:
+        self._check()
+        return super().look()
+
+    @override
     def write(self) -> Any:
         self._check()
         return super().write()
