@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from ecrate.aws.table import OPERATIONS
-from tests.support.samples import Violation, violations
+from tests.support.rules import Violation, violations
 from tests.support.server import Server
 from tests.support.signing import error_of, sign
 

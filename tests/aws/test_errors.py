@@ -22,7 +22,7 @@ from tests.support.provoked import (
     reason_why_not,
 )
 from tests.support.reachable import errors_named_below
-from tests.support.samples import sample
+from tests.support.rules import sample
 from tests.support.server import Server
 from tests.support.signing import call, error_of
 

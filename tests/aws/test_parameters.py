@@ -19,7 +19,7 @@ from typing_extensions import override
 from ecrate.aws.call import Call
 from ecrate.aws.table import OPERATIONS, Entry
 from tests.support.door import Account
-from tests.support.samples import members_of
+from tests.support.rules import members_of
 from tests.support.scenarios import SCENARIOS
 
 

@@ -279,12 +279,34 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
     assert answer[0] == is_allowed
 
 
-def test_variable_of_a_special_character_stands_for_itself() -> None:
+@pytest.mark.parametrize(("resource", "is_allowed"), [("a*b", True), ("axb", False)])
+def test_variable_of_a_special_character_stands_for_itself(
+    resource: str, *, is_allowed: bool
+) -> None:
     mine = identity(allow("ecr:*", Resource="a${*}b"))
 
-    answer = ask(ALICE, mine=[mine], resource="a*b")
+    answer = ask(ALICE, mine=[mine], resource=resource)
 
-    assert answer == (True, "")
+    assert answer[0] == is_allowed
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_allowed"),
+    [
+        pytest.param("app", True, id="named"),
+        pytest.param("*", False, id="star"),
+        pytest.param("a?p", False, id="question-mark"),
+        pytest.param("another", False, id="another"),
+    ],
+)
+def test_caller_widens_no_resource_by_what_it_says_of_itself(
+    agent: str, *, is_allowed: bool
+) -> None:
+    mine = identity(allow("ecr:*", Resource="arn:*/team/${aws:UserAgent}"))
+
+    answer = ask(ALICE, mine=[mine], keys={"aws:useragent": agent})
+
+    assert answer[0] == is_allowed
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from ecrate.store import lifecycle as store
 from tests.support.door import Account, part_of
 from tests.support.images import digest_of, make_image
 from tests.support.pushing import make_index
-from tests.support.samples import DIGEST, UNKNOWN, sample, violations
+from tests.support.rules import DIGEST, UNKNOWN, sample, violations
 
 Members = dict[str, Any]
 Provocation = Callable[[Account], Members]

@@ -1,241 +1,139 @@
-"""Requests that keep every rule of the service model, and such that break exactly one.
+"""Values made from the service model: answers of each operation, and command lines that ask.
 
-Both are read from botocore's own copy of the model, not from ecrate's reading of it.
+Texts are what is hard to print: quotes, line breaks, wide characters, what YAML takes for something
+else. The second element of a list has a member less than the first.
 """
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
+import itertools
+import json
+import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
-from botocore.model import ListShape, Shape, StructureShape
-from botocore.session import Session
+from ecrate.aws.model import Operation, Shape
+from ecrate.cli.arguments import Argument, arguments_of
+from ecrate.cli.paging import paging_of
 
-from tests.support.images import make_image
-from tests.support.lifecycle import policy as lifecycle_policy
-from tests.support.lifecycle import rule
-from tests.support.policies import allow, policy
-
-MODEL: Final = Session().get_service_model("ecr")
-ACCOUNT: Final = "000000000000"
-UNKNOWN: Final = "no/such"
-DIGEST: Final = "sha256:" + "a" * 64
-_LIFECYCLE: Final = lifecycle_policy(rule(1))
-_FRIENDLY: Final = policy(allow("ecr:ListImages", Principal="*"))
-
-# Good values of members that need more than their shape tells, by the shape's or member's name.
-_VALUES: Final[dict[str, Any]] = {
-    "ImageIdentifier": {"imageTag": "v1"},
-    "RegistryPolicyText": policy(allow("ecr:CreateRepository", Principal="*", Resource="*")),
-    "acceptedMediaTypes": ["application/json"],
-    "artifactTypes": ["application/json"],
-    "customRoleArn": f"arn:aws:iam::{ACCOUNT}:role/creator",
-    "filter": "v*",
-    "imageDigest": DIGEST,
-    "imageManifest": make_image().manifest,
-    "imageTag": "v1",
-    "kmsKey": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/one",
-    "layerDigest": DIGEST,
-    "layerDigests": [DIGEST],
-    "lifecyclePolicy": _LIFECYCLE,
-    "lifecyclePolicyText": _LIFECYCLE,
-    "name": "BLOB_MOUNTING",
-    "policyText": _FRIENDLY,
-    "prefix": "no",
-    "prefixes": ["no"],
-    "principalArn": f"arn:aws:iam::{ACCOUNT}:user/nobody",
-    "registryId": ACCOUNT,
-    "registryIds": [ACCOUNT],
-    "repositoryName": UNKNOWN,
-    "repositoryNames": [UNKNOWN],
-    "repositoryPolicy": _FRIENDLY,
-    "resourceArn": f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{UNKNOWN}",
-    "uploadId": "01234567-89ab-cdef-0123-456789abcdef",
-    "value": "ENABLED",
-}
-_WRONG_TYPES: Final[dict[str, Any]] = {
-    "blob": 5, "boolean": "yes", "integer": "5", "list": {}, "long": "5", "string": 5,
-    "structure": [],
-}  # fmt: skip
+_TEXTS: Final = (
+    "plain", "größe", "yes", "1.0", "two\nlines", "a: b", "it's \"quoted\"", "tab\there", "~",
+    '{"json": [1]}', "", "long " * 30, "#x", "日本語", "😀", "- x", "012", "2020-01-01",
+    "sha256:ab", " blanks ", "'", "on", "null", "0x1f", "back\\slash", "@x", "%", "1e3", "last\n",
+)  # fmt: skip
+_DEEPEST: Final = 7
 
 
-@dataclass(frozen=True)
-class Violation:
-    """A request that breaks one rule: where (as error texts say it), how, and what ECR answers."""
-
-    operation: str
-    rule: str
-    member: str
-    members: dict[str, Any]
-    code: str
-    message: str | None
-
-    @property
-    def label(self) -> str:
-        return f"{self.operation}-{self.member or 'request'}-{self.rule}"
+def sample_answer(operation: Operation) -> dict[str, Any]:
+    """Give what a service might answer, the same each time; a page's token is left out."""
+    made: dict[str, Any] = _Sampler().value(operation.output, 0)
+    paging = paging_of(operation.name)
+    if paging is not None:
+        made.pop(paging.output_token, None)
+    return made
 
 
-@dataclass(frozen=True)
-class _Break:
-    """A bad value of one shape; `constraint` is the text in quotes, None for a wrong type."""
+class _Sampler:
+    def __init__(self) -> None:
+        self._texts = itertools.cycle(_TEXTS)
+        self._numbers = itertools.count(1)
 
-    rule: str
-    member: str
-    value: Any
-    constraint: str | None
+    def value(self, shape: Shape, depth: int) -> Any:
+        if depth > _DEEPEST and shape.type in ("structure", "list"):
+            return {} if shape.type == "structure" else []
+        match shape.type:
+            case "structure":
+                return {n: self.value(inner, depth + 1) for n, inner in shape.members.items()}
+            case "list":
+                return list(self._elements(shape, depth))
+            case "map":
+                assert shape.value is not None
+                return {key: self.value(shape.value, depth + 1) for key in ("größe", "b")}
+            case "timestamp":
+                return 1700000000.123 + next(self._numbers)
+            case "boolean":
+                return next(self._numbers) % 2 == 0
+            case "double" | "float":
+                return next(self._numbers) / 8
+            case "integer" | "long":
+                return next(self._numbers)
+            case _:
+                return next(iter(shape.enum), None) or next(self._texts)
 
-
-def input_of(operation: str) -> StructureShape | None:
-    shape = MODEL.operation_model(operation).input_shape
-    assert shape is None or isinstance(shape, StructureShape)
-    return shape
-
-
-def sample(operation: str, *more: str, **given: Any) -> dict[str, Any]:
-    """Give the required members of an operation, those called `more`, and those given."""
-    shape = input_of(operation)
-    names = [] if shape is None else [*shape.required_members, *more]
-    members = {} if shape is None else shape.members
-    return {**{name: _good(members[name], name) for name in names}, **given}
-
-
-def _good(shape: Shape, name: str) -> Any:
-    known = _VALUES.get(shape.name, _VALUES.get(name))
-    if known is not None:
-        return known
-    if isinstance(shape, StructureShape):
-        return {each: _good(shape.members[each], each) for each in shape.required_members}
-    if isinstance(shape, ListShape):
-        return [_good(shape.member, name)]
-    if shape.type_name == "string":
-        enum: list[str] = shape.metadata.get("enum", [])
-        return enum[0] if enum else name
-    return {"boolean": True, "blob": b64encode(b"\0").decode()}.get(
-        shape.type_name, shape.metadata.get("min", 1)
-    )
+    def _elements(self, shape: Shape, depth: int) -> Iterator[Any]:
+        assert shape.element is not None
+        yield self.value(shape.element, depth + 1)
+        second = self.value(shape.element, depth + 1)
+        if isinstance(second, dict) and len(second) > 1:
+            second.popitem()
+        yield second
 
 
-def members_of(operation: str) -> set[str]:
-    """Give every member of an operation's input, nested ones as `filter.tagStatus`, `tags[].Key`.
+def options_of(operation: Operation, kind: str) -> list[str]:
+    """Give words for all of an operation's parameters: as `shorthand` or `json`.
 
-    Left out are those of which the model has only one value, since nothing hangs on them.
+    Of kind `required` are those that have to be there, of kind `input` is one option for all.
     """
-    shape = input_of(operation)
-    return set() if shape is None else set(_paths(shape, ""))
+    paging = paging_of(operation.name)
+    arguments = [
+        each
+        for each in arguments_of(operation)
+        if paging is None or each.member not in paging.members
+    ]
+    if kind == "input":
+        values = {each.member: _plain(each.shape, each.name) for each in arguments}
+        return ["--cli-input-json", json.dumps(values)]
+    words: list[str] = []
+    for each in arguments:
+        if each.required or kind != "required":
+            words += _words(each, kind)
+    return words
 
 
-def _paths(shape: Shape, path: str) -> Iterator[str]:
-    if path and not path.endswith("[]") and len(shape.metadata.get("enum", "more")) > 1:
-        yield path
-    if isinstance(shape, StructureShape):
-        for name, member in shape.members.items():
-            yield from _paths(member, f"{path}.{name}".lstrip("."))
-    if isinstance(shape, ListShape):
-        yield from _paths(shape.member, f"{path}[]")
+def line_of(operation: Operation, kind: str) -> str:
+    """Give the words as a line for a shell."""
+    return shlex.join([operation.cli_name, *options_of(operation, kind)])
 
 
-def violations(operation: str) -> Iterator[Violation]:
-    """Break each rule that the model has for an operation's input, one at a time."""
-    shape = input_of(operation)
-    if shape is None:
-        return
-    for one in _structure_breaks(shape, ""):
-        if one.constraint is None:
-            code, message = "SerializationException", None
-        else:
-            code = "InvalidParameterException"
-            message = (
-                f"Invalid parameter at '{one.member}' failed to satisfy constraint: "
-                f"'{one.constraint}'"
-            )
-        yield Violation(operation, one.rule, one.member, one.value, code, message)
+def _words(argument: Argument, kind: str) -> list[str]:
+    shape = argument.shape
+    value = _plain(shape, argument.name)
+    if shape.type == "boolean":
+        return [argument.option]
+    if kind == "json" and (shape.members or shape.element or shape.value):
+        return [argument.option, json.dumps(value)]
+    if argument.has_shorthand:
+        values = value if shape.type == "list" else [value]
+        return [argument.option, *(_shorthand(each)[1:-1] for each in values)]
+    values = value if isinstance(value, list) else [value]
+    return [argument.option, *map(str, values)]
 
 
-def _breaks(shape: Shape, name: str, path: str) -> Iterator[_Break]:
-    yield _Break("type", path, _WRONG_TYPES[shape.type_name], None)
-    if isinstance(shape, StructureShape):
-        yield from _structure_breaks(shape, path)
-    elif isinstance(shape, ListShape):
-        yield from _list_breaks(shape, name, path)
-    elif shape.type_name == "string":
-        yield from _string_breaks(shape, name, path)
-    elif shape.type_name in {"integer", "long"}:
-        yield from _number_breaks(shape, path)
+def _plain(shape: Shape, name: str) -> Any:
+    match shape.type:
+        case "structure":
+            return {member: _plain(inner, member) for member, inner in shape.members.items()}
+        case "list":
+            assert shape.element is not None
+            return [_plain(shape.element, f"{name}-{n}") for n in range(max(2, shape.minimum or 0))]
+        case "map":
+            assert shape.value is not None
+            return {key: _plain(shape.value, key) for key in ("k1", "k2")}
+        case "boolean":
+            return True
+        case "integer" | "long":
+            return max(shape.minimum or 0, 3)
+        case "double" | "float":
+            return 0.5
+        case "blob":
+            return "Ymxvyg=="  # as bytes, and as base64
+        case _:
+            return next(iter(shape.enum), f"some {name}".ljust(shape.minimum or 0, "x"))
 
 
-def _structure_breaks(shape: StructureShape, path: str) -> Iterator[_Break]:
-    good = _good(shape, "")
-    prefix = f"{path}." if path else ""
-    for name in shape.required_members:
-        rest = {each: value for each, value in good.items() if each != name}
-        yield _Break("required", prefix + name, rest, "Member must not be null")
-        yield _Break("null", prefix + name, {**rest, name: None}, "Member must not be null")
-    for name, member in shape.members.items():
-        for inner in _breaks(member, name, prefix + name):
-            yield _Break(inner.rule, inner.member, {**good, name: inner.value}, inner.constraint)
-
-
-def _list_breaks(shape: ListShape, name: str, path: str) -> Iterator[_Break]:
-    good = _VALUES.get(name) or [_good(shape.member, name)]
-    least, most = shape.metadata.get("min", 0), shape.metadata.get("max")
-    if least:
-        text = f"Member must have length greater than or equal to {least}"
-        yield _Break("size-min", path, good * (least - 1), text)
-    if most is not None:
-        text = f"Member must have length less than or equal to {most}"
-        yield _Break("size-max", path, good * (most + 1), text)
-    yield _Break("null-element", path, [None], None)
-    for inner in _breaks(shape.member, name, f"{path}.2.member"):
-        yield _Break(inner.rule, inner.member, [*good, inner.value], inner.constraint)
-
-
-def _string_breaks(shape: Shape, name: str, path: str) -> Iterator[_Break]:
-    rules = shape.metadata
-    good = _good(shape, name)
-    good = good[0] if isinstance(good, list) else good
-    least, most, pattern = rules.get("min", 0), rules.get("max"), rules.get("pattern")
-    if least:
-        text = f"Member must have length greater than or equal to {least}"
-        yield _Break("min", path, good[: least - 1], text)
-    if most is not None:
-        text = f"Member must have length less than or equal to {most}"
-        yield _Break("max", path, good + good[-1] * (most + 1 - len(good)), text)
-    if pattern is not None:
-        text = f"Member must satisfy regular expression pattern: {pattern}"
-        if shape.name == "RepositoryName":
-            # AWS: dossier section 1.5; its end lacks a quote.
-            text = (
-                "must satisfy regular expression "
-                "'(?:[a-z0-9]+(?:[._-][a-z0-9]+)*/)*[a-z0-9]+(?:[._-][a-z0-9]+)*"
-            )
-        for rule, value in _without(pattern, good):
-            yield _Break(rule, path, value, text)
-    if "enum" in rules:
-        text = f"Member must satisfy enum value set: [{', '.join(rules['enum'])}]"
-        for rule, value in ("enum", "NONSENSE"), ("enum-case", good.swapcase()):
-            yield _Break(rule, path, value, text)
-
-
-def _without(pattern: str, good: str) -> Iterator[tuple[str, str]]:
-    """Give texts of good length that the pattern does not allow."""
-    assert re.fullmatch(pattern, good)
-    yield from (
-        ("pattern", "!" * len(good)),
-        ("pattern-start", f" {good[1:]}"),
-        ("pattern-end", f"{good[:-1]}\n"),
-        ("pattern-line", f"{good}\n"),
-        ("pattern-ascii", f"{good[:-1]}\N{LATIN SMALL LETTER E WITH ACUTE}"),
-    )
-
-
-def _number_breaks(shape: Shape, path: str) -> Iterator[_Break]:
-    least, most = shape.metadata.get("min"), shape.metadata.get("max")
-    if least is not None:
-        text = f"Member must have value greater than or equal to {least}"
-        yield _Break("min", path, least - 1, text)
-    if most is not None:
-        text = f"Member must have value less than or equal to {most}"
-        yield _Break("max", path, most + 1, text)
+def _shorthand(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{','.join(f'{key}={_shorthand(item)}' for key, item in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{','.join(map(_shorthand, value))}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from tests.support.door import Account, part_of
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
-from tests.support.samples import sample
+from tests.support.rules import sample
 
 Scenario = Callable[[Account], object]
 

@@ -17,9 +17,10 @@ from aiohttp.web import BaseRequest
 from ecrate.aws.errors import FrontDoorError
 from ecrate.aws.sigv4 import MalformedSignatureError, Signature, is_genuine, parse_signature
 from ecrate.domain.errors import ExpiredToken, UnknownAccessKey
-from ecrate.domain.principals import Caller, Source
+from ecrate.domain.principals import Caller
 from ecrate.operations.core import Core
 from ecrate.operations.tokens import caller_of, secret_of
+from ecrate.web.sources import source_of
 from ecrate.web.threads import Threads
 
 _SKEW: Final = 5 * 60.0
@@ -121,17 +122,6 @@ class Signatures:
                 f"Signature not yet current: {signature.timestamp} is still later than "
                 f"{_stamp(now + _SKEW)} ({_stamp(now)} + 5 min.)"
             )
-
-
-def source_of(request: BaseRequest) -> Source:
-    """Give where a request came from, for the conditions of policies."""
-    transport = request.transport
-    peer = None if transport is None else transport.get_extra_info("peername")
-    return Source(
-        address=str(peer[0]) if peer else "",
-        user_agent=request.headers.get("User-Agent", ""),
-        is_secure=transport is not None and transport.get_extra_info("sslcontext") is not None,
-    )
 
 
 def _invalid(message: str) -> FrontDoorError:

@@ -67,7 +67,7 @@ async def stream_body(
         if pieces:
             await threads.run(_drain, pieces, sink)
         if cut:
-            raise BodyTruncated(received, length)
+            raise BodyTruncated(received) if length is None else BodyTruncated(received, length)
         if ended:
             return
 
