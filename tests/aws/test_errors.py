@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
+import httpx
 import pytest
 
 from ecrate.aws.errors import CODES
@@ -16,6 +19,7 @@ from tests.support.principals import make_user
 from tests.support.provoked import (
     CANNOT_FAIL,
     CANNOT_OCCUR,
+    COMMON,
     FAILED,
     PROVOKED,
     SERVER,
@@ -24,8 +28,9 @@ from tests.support.provoked import (
 from tests.support.reachable import errors_named_below
 from tests.support.rules import sample
 from tests.support.server import Server
-from tests.support.signing import call, error_of
+from tests.support.signing import call, error_of, post, sign
 
+ROOT = Path(__file__).parents[2]
 MODEL = service_model()
 DECLARED = {(name, code) for name in OPERATIONS for code in MODEL.operations[name].errors}
 # AWS: Service Authorization Reference of ECR; it has no action of its own for this one.
@@ -121,6 +126,48 @@ def test_reason_is_of_an_error_that_is_declared(reasons: dict[tuple[str, str], s
     known = DECLARED | failures | {("*", code) for _, code in DECLARED | failures}
 
     assert reasons.keys() <= known
+
+
+# What the door itself answers, whatever the operation.
+FRONT_DOOR: dict[str, Callable[[Server], httpx.Response]] = {
+    "IncompleteSignatureException": lambda server: post(
+        server, sign(server, "ListImages") | {"Authorization": "AWS4-HMAC-SHA256 Credential=AKIA"}
+    ),
+    "InvalidSignatureException": lambda server: post(
+        server, sign(server, "ListImages", secret="another")
+    ),
+    "MissingAuthenticationTokenException": lambda server: post(
+        server, {"X-Amz-Target": "ListImages"}
+    ),
+    "RequestEntityTooLargeException": lambda server: call(server, "ListImages", b" " * 300_000),
+    "SerializationException": lambda server: call(server, "ListImages", b"["),
+    "UnknownOperationException": lambda server: call(server, "ListNothing"),
+    "UnrecognizedClientException": lambda server: post(
+        server, sign(server, "ListImages", key_id="AKIAIOSFODNN7EXAMPLE")
+    ),
+}
+# What takes more than a request, and where it is shown.
+ELSEWHERE = {
+    "AccessDeniedException": "tests/aws/test_policies.py",
+    "ExpiredTokenException": "tests/aws/test_times.py",
+    "MalformedPolicyDocument": "tests/aws/test_sts.py",
+    "ThrottlingException": "tests/test_rate_limits.py",
+}
+
+
+@pytest.mark.parametrize("code", sorted(FRONT_DOOR))
+def test_error_of_the_door_is_raised(server: Server, code: str) -> None:
+    answer = FRONT_DOOR[code](server)
+
+    status, raised, message = error_of(answer)
+    assert (status, raised) == (413 if code.startswith("RequestEntity") else 400, code)
+    assert message
+
+
+def test_errors_of_the_door_are_those_common_to_all_services() -> None:
+    elsewhere = {code for code, path in ELSEWHERE.items() if code in (ROOT / path).read_text()}
+
+    assert FRONT_DOOR.keys() | elsewhere == COMMON
 
 
 @pytest.fixture(scope="module")

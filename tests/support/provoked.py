@@ -27,6 +27,22 @@ SERVER: Final = "ServerException"
 _UPSTREAM: Final = "upstreams come with pull through cache rules, which are not built yet"
 _NO_MEMBERS: Final = "the operation has no members that could be wrong"
 
+# What every operation of an AWS service may answer, though its model does not say so; and what
+# STS answers to the policy of a session.
+# AWS: API reference of ECR, "Common Error Types".
+COMMON: Final = {
+    "AccessDeniedException",
+    "ExpiredTokenException",
+    "IncompleteSignatureException",
+    "InvalidSignatureException",
+    "MalformedPolicyDocument",
+    "MissingAuthenticationTokenException",
+    "RequestEntityTooLargeException",
+    "SerializationException",
+    "ThrottlingException",
+    "UnknownOperationException",
+    "UnrecognizedClientException",
+}
 # By operation (`*` for all) and error.
 CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
     ("*", "KmsException"): "there is no KMS here: type and key are remembered, nothing encrypted",
