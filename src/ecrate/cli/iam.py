@@ -1,68 +1,27 @@
-"""`ecrate iam`: principals, access keys and policies, in the data directory.
-
-It works on the database itself, beside a running server or without one; what it changes holds
-from the server's next request on.
-"""
+"""`ecrate iam`: principals, access keys and policies, in the data directory."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
-import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ecrate.cli.data_directory import Action, make_parser, run_action, time_of
 
 if TYPE_CHECKING:
     from ecrate.operations.core import Core
 
 SUMMARY = "manage users, roles, access keys and policies"
 
-Action = Callable[["Core", argparse.Namespace], object]
-
 
 def run(arguments: list[str]) -> int:
     """Run one of the commands; prints JSON, or one line on standard error."""
-    options = _parser().parse_args(arguments)
-    from ecrate.app import Layout, build_core
-    from ecrate.domain.errors import EcrateError
-    from ecrate.settings import SettingError, load_settings
-
-    given = {"data": options.data}
-    file = os.environ.get("ECRATE_CONFIG")
-    try:
-        settings = load_settings(given, os.environ, Path(file) if file else None)
-        layout = Layout.of(settings)
-        if not layout.database.exists():
-            print(
-                f"ecrate: there is no data in {layout.data}; start the server once, or name its "
-                "data directory with --data",
-                file=sys.stderr,
-            )
-            return 1
-        options.account = options.account or settings.account_id
-        core = build_core(settings, layout)
-        try:
-            answer = options.action(core, options)
-        finally:
-            core.database.close()
-    except (EcrateError, SettingError, OSError) as error:
-        print(f"ecrate: {error}", file=sys.stderr)
-        return 1
-    if answer is not None:
-        print(json.dumps(answer, indent=4))
-    return 0
+    return run_action(_parser(), arguments)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ecrate iam", description="Manage who may use the server, and for what."
-    )
-    parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
-    parser.add_argument("--account", metavar="ID", help="account (the root key's)")
+    parser = make_parser("ecrate iam", "Manage who may use the server, and for what.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, action: Action, summary: str, *names: str) -> argparse.ArgumentParser:
@@ -109,7 +68,7 @@ def _arn(options: argparse.Namespace) -> str:
     if given.startswith("arn:"):
         return given
     kind, _, name = given.rpartition("/")
-    return f"arn:aws:iam::{options.account}:" + (
+    return f"arn:aws:iam::{options.registry.id}:" + (
         given if given == "root" else f"{kind or 'user'}/{name}"
     )
 
@@ -138,14 +97,16 @@ def _create_account(core: Core, options: argparse.Namespace) -> object:
 def _create_user(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    return _record(identities.create_principal(core, options.account, "user", options.name))
+    return _record(identities.create_principal(core, options.registry.id, "user", options.name))
 
 
 def _create_role(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
     trust = _document(options.trust_policy)
-    return _record(identities.create_principal(core, options.account, "role", options.name, trust))
+    return _record(
+        identities.create_principal(core, options.registry.id, "role", options.name, trust)
+    )
 
 
 def _delete(core: Core, options: argparse.Namespace) -> object:
@@ -165,7 +126,7 @@ def _list(core: Core, _: argparse.Namespace) -> object:
             {
                 "id": key_id,
                 "active": is_active,
-                "created": datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds"),
+                "created": time_of(created),
             }
             for key_id, is_active, created in identities.list_access_keys(core, principal.arn)
         ]
@@ -224,7 +185,7 @@ def _create_policy(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
     document = _document(options.document)
-    return {"arn": identities.create_policy(core, options.account, options.name, document)}
+    return {"arn": identities.create_policy(core, options.registry.id, options.name, document)}
 
 
 def _attach(core: Core, options: argparse.Namespace) -> object:
@@ -246,7 +207,7 @@ def _simulate(core: Core, options: argparse.Namespace) -> object:
 
     resource = options.resource
     if resource != "*" and not resource.startswith("arn:"):
-        resource = f"arn:aws:ecr:{options.region}:{options.account}:repository/{resource}"
+        resource = f"arn:aws:ecr:{options.region}:{options.registry.id}:repository/{resource}"
     decision = identities.simulate(core, _arn(options), options.region, options.operation, resource)
     return {
         "decision": "allowed" if decision.is_allowed else "denied",

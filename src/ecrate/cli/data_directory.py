@@ -1,0 +1,93 @@
+"""Commands that work on the data directory itself, beside a running server or without one.
+
+What they change holds from the server's next request on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecrate.operations.core import Core
+
+# What a command does; an answer is printed as JSON, an iterator's as it comes.
+Action = Callable[["Core", argparse.Namespace], object]
+
+
+def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Give a parser with the options that all these commands take."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
+    parser.add_argument("--account", metavar="ID", help="account (the root key's)")
+    return parser
+
+
+def add_region(parser: argparse.ArgumentParser) -> None:
+    """Add the option that, with the account, names a registry."""
+    parser.add_argument("--region", metavar="REGION", help="region (the server's default)")
+
+
+def run_action(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
+    """Do what `options.action` says, with `options.registry` the one meant; print JSON, or one
+    line on standard error.
+    """
+    options = parser.parse_args(arguments)
+    from ecrate.app import Layout, build_core
+    from ecrate.domain.errors import EcrateError
+    from ecrate.domain.names import RegistryRef
+    from ecrate.settings import SettingError, load_settings
+    from ecrate.store.database import SchemaError, check_schema
+
+    file = os.environ.get("ECRATE_CONFIG")
+    try:
+        settings = load_settings({"data": options.data}, os.environ, Path(file) if file else None)
+        layout = Layout.of(settings)
+        if not layout.database.exists():
+            return _fail(
+                f"there is no data in {layout.data}; start the server once, or name its data "
+                "directory with --data"
+            )
+        options.registry = RegistryRef(
+            options.account or settings.account_id,
+            getattr(options, "region", None) or settings.region,
+        )
+        core = build_core(settings, layout)
+        try:
+            check_schema(core.database)
+            _print(options.action(core, options))
+        finally:
+            core.database.close()
+    except (EcrateError, SettingError, SchemaError, OSError) as error:
+        return _fail(str(error))
+    return 0
+
+
+def _fail(message: str) -> int:
+    print(f"ecrate: {message}", file=sys.stderr)
+    return 1
+
+
+def _print(answer: object) -> None:
+    if not isinstance(answer, Iterator):
+        if answer is not None:
+            print(json.dumps(answer, indent=4))
+        return
+    before = "["
+    for one in answer:
+        print(before)
+        print(textwrap.indent(json.dumps(one, indent=4), "    "), end="")
+        before = ","
+    print("[]" if before == "[" else "\n]")
+
+
+def time_of(seconds: float) -> str:
+    """Write a time as the answers give it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
