@@ -90,7 +90,10 @@ class RepositorySettings:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository that exists. `id` is its identity: a re-created name gets another one."""
+    """A repository that exists. `id` is its identity: a re-created name gets another one.
+
+    Nothing is deleted from it while it `is_locked`.
+    """
 
     id: int
     ref: RepositoryRef
@@ -99,3 +102,4 @@ class Repository:
     scan_on_push: bool
     encryption: Encryption
     image_count: int
+    is_locked: bool

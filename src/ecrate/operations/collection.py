@@ -1,9 +1,9 @@
 """The collector: always at work, in small batches, beside pushes and pulls.
 
-Bytes go in four steps, each a short transaction that proves what it relies on: a link that no
-image needs lapses; a blob that nothing links loses its row; its key waits in quarantine; then
-the bytes are deleted. A push of the same digest meanwhile either finds the row, and its link
-protects it, or stores other bytes under another key.
+Bytes go in five steps, each a short transaction that proves what it relies on: the trash lets go
+of what is past its time; a link that no image needs lapses; a blob that nothing links loses its
+row; its key waits in quarantine; then the bytes are deleted. A push of the same digest meanwhile
+either finds the row, and its link protects it, or stores other bytes under another key.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _LEASE_SECONDS: Final = 60.0
 class Collected:
     """How many of each one step settled."""
 
+    trash: int = 0
     links: int = 0
     blobs: int = 0
     uploads: int = 0
@@ -31,7 +32,7 @@ class Collected:
     @property
     def is_idle(self) -> bool:
         """Whether no step filled its batch, so that nothing more waits right now."""
-        return max(self.links, self.blobs, self.uploads, self.files) < BATCH
+        return max(self.trash, self.links, self.blobs, self.uploads, self.files) < BATCH
 
 
 def take_collector_lease(core: Core, holder: str) -> bool:
@@ -53,6 +54,9 @@ def collect(core: Core) -> Collected:
     """Settle up to one batch of each step. Stopping after any statement loses nothing."""
     limits, now = core.limits, core.clock()
     with core.database.write() as tx:
+        trash = store.delete_images_past_time(tx, now, BATCH)
+        trash += store.delete_repositories_past_time(tx, now, BATCH - trash)
+    with core.database.write() as tx:
         uploads = store.delete_idle_uploads(tx, now - limits.upload_idle, now, BATCH)
         store.forget_completed_uploads(tx, now - limits.completed_upload_kept, BATCH)
         links = store.unlink_lapsed_layers(tx, now - limits.layer_grace, BATCH)
@@ -64,7 +68,7 @@ def collect(core: Core) -> Collected:
     if keys:
         with core.database.write() as tx:
             store.delete_garbage(tx, keys)
-    return Collected(links, blobs, uploads, len(keys))
+    return Collected(trash, links, blobs, uploads, len(keys))
 
 
 def collect_strays(core: Core) -> int:
