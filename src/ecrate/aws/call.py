@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from ecrate.domain.errors import (
@@ -16,6 +15,7 @@ from ecrate.domain.errors import (
 )
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef, is_tag
 from ecrate.domain.principals import Caller
+from ecrate.domain.values import value
 from ecrate.operations.core import Core
 from ecrate.web.hosts import Hosts
 
@@ -25,7 +25,7 @@ DEFAULT_PAGE: Final = 100
 _PAGE: Final = "page"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call(Generic[P]):
     """`parameters` passed validation; `host` is the request's Host header."""
 

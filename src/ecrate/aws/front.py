@@ -7,7 +7,6 @@ it comes; then signature, operation, JSON, constraints, and the operation itself
 from __future__ import annotations
 
 import logging
-import uuid
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +23,7 @@ from ecrate.domain.errors import EcrateError
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
+from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -44,12 +44,13 @@ class AwsFront:
         self._hosts = hosts
         self._bodies = bodies
         self._threads = threads
+        self._request_ids = request_ids()
         self._signatures = Signatures(core, threads)
         self._validator = Validator()
         self._prefix = f"{model.target_prefix}."
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        request_id = str(uuid.uuid4())
+        request_id = next(self._request_ids)
         try:
             _check_is_call(request)
             if request.headers.get("Content-Type", "").startswith(_FORM):
@@ -66,14 +67,14 @@ class AwsFront:
         return Response(body=answer, headers=headers)
 
     async def _answer(self, request: BaseRequest) -> dict[str, Any]:
-        signature, found = await self._signatures.credential(
+        signature, caller = await self._signatures.credential(
             request, self._model.signing_name, _MUST_BE_SIGNED
         )
         target = request.headers.get("X-Amz-Target", "")
         entry = OPERATIONS.get(target.removeprefix(self._prefix))
         limit = SMALL_BODY if entry is None else entry.body_limit
         async with self._bodies.read(request, limit) as (body, digest):
-            self._signatures.check(request, signature, found, digest)
+            self._signatures.check(request, signature, digest)
             operation = self._operation(target)
             if entry is None:
                 # AWS has no such error: all its operations are built.
@@ -82,7 +83,7 @@ class AwsFront:
                 )
             call = Call(
                 core=self._core,
-                caller=found.caller,
+                caller=caller,
                 parameters=decode_parameters(self._validator, operation, body),
                 host=request.headers.get("Host", ""),
                 hosts=self._hosts,
@@ -91,10 +92,10 @@ class AwsFront:
             return await self._perform(entry, call)
 
     async def _answer_sts(self, request: BaseRequest) -> bytes:
-        signature, found = await self._signatures.credential(request, "sts", _HOST)
+        signature, caller = await self._signatures.credential(request, "sts", _HOST)
         async with self._bodies.read(request, SMALL_BODY) as (body, digest):
-            self._signatures.check(request, signature, found, digest)
-            return await self._threads.run(sts.answer, self._core, found.caller, bytes(body))
+            self._signatures.check(request, signature, digest)
+            return await self._threads.run(sts.answer, self._core, caller, bytes(body))
 
     async def _perform(self, entry: Entry, call: Call[Any]) -> dict[str, Any]:
         if entry.only_reads and self._core.database.is_local:

@@ -17,9 +17,9 @@ from aiohttp.web import BaseRequest
 from ecrate.aws.errors import FrontDoorError
 from ecrate.aws.sigv4 import MalformedSignatureError, Signature, is_genuine, parse_signature
 from ecrate.domain.errors import ExpiredToken, UnknownAccessKey
-from ecrate.domain.principals import Source
+from ecrate.domain.principals import Caller, Source
 from ecrate.operations.core import Core
-from ecrate.operations.tokens import Credentials, credentials_of
+from ecrate.operations.tokens import caller_of, secret_of
 from ecrate.web.threads import Threads
 
 _SKEW: Final = 5 * 60.0
@@ -37,7 +37,7 @@ class Signatures:
 
     async def credential(
         self, request: BaseRequest, service: str, must_be_signed: frozenset[str]
-    ) -> tuple[Signature, Credentials]:
+    ) -> tuple[Signature, Caller]:
         """Give the signature as claimed and whom its key speaks for.
 
         Raises `FrontDoorError`, `UnknownAccessKey`.
@@ -45,25 +45,23 @@ class Signatures:
         signature = self._parse(request)
         if not self._core.is_open:
             self._check_scope(signature, service, must_be_signed)
-        find: Callable[[Core, str, str | None, str], Credentials] = credentials_of
+        find: Callable[[Core, str, str | None, str], Caller] = caller_of
         arguments = (self._core, signature.key_id, signature.token, signature.region)
         try:
             if self._core.database.is_local:
-                found = find(*arguments)
+                caller = find(*arguments)
             else:
-                found = await self._threads.run(find, *arguments)
+                caller = await self._threads.run(find, *arguments)
         except ExpiredToken:
             raise FrontDoorError("ExpiredTokenException", _EXPIRED) from None
-        caller = replace(found.caller, source=source_of(request))
-        return signature, Credentials(caller, found.secret)
+        return signature, replace(caller, source=source_of(request))
 
-    def check(
-        self, request: BaseRequest, signature: Signature, found: Credentials, digest: str
-    ) -> None:
+    def check(self, request: BaseRequest, signature: Signature, digest: str) -> None:
         """Raise `FrontDoorError` unless the body with this SHA-256 was signed with the key."""
         if self._core.is_open:
             return
-        if not is_genuine(signature, found.secret, request.method, request.headers, digest):
+        secret = secret_of(self._core, signature.key_id)
+        if not is_genuine(signature, secret, request.method, request.headers, digest):
             raise _invalid(
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your AWS Secret Access Key and signing method. Consult the service "

@@ -451,11 +451,15 @@ class StorageFull(EcrateError):
 
 @dataclass(eq=False)
 class BodyTruncated(EcrateError):
-    """The client ended or stalled before the promised bytes were there."""
+    """The client ended, stalled or broke off its body; `expected` is None where it told no size."""
 
-    text = "The request body ended after {received} of {expected} bytes"
     received: int
-    expected: int
+    expected: int | None
+
+    @override
+    def __str__(self) -> str:
+        of = "" if self.expected is None else f" of {self.expected}"
+        return f"The request body ended after {self.received}{of} bytes"
 
 
 @dataclass(eq=False)

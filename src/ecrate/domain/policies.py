@@ -23,6 +23,7 @@ from ecrate.domain.conditions import (
     like,
     parse_conditions,
 )
+from ecrate.domain.values import value
 
 MAX_POLICY_SIZE: Final = 10_240
 _VERSIONS: Final = ("2008-10-17", "2012-10-17")
@@ -58,7 +59,7 @@ class InvalidPolicyError(Exception):
     """The text is not a policy of its kind; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Principal:
     """Who asks, as policies see it. `arn` may be a session's; `role_arn` is then its role's."""
 
@@ -69,7 +70,7 @@ class Principal:
     role_arn: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """What is asked: `action` as `ecr:PutImage`, `resource` an ARN or `*`, condition keys."""
 
@@ -129,7 +130,7 @@ class Policy:
     has_variables: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """The outcome. `reason` is the end of IAM's text for a denial; `statement` is the Sid and
     kind of the policy that decided, empty where nothing matched.
@@ -187,7 +188,7 @@ def _missing(kind: str, request: Request) -> str:
     return f"because no {kind} policy allows the {request.action} action"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Verdict:
     denied: str | None = None
     allowed: str | None = None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from ecrate.domain.names import RegistryRef
+from ecrate.domain.values import value
 
 NAME: Final = re.compile(r"[\w+=,.@-]{1,64}")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """An authenticated principal in the region it addressed.
 
@@ -31,7 +31,7 @@ class Caller:
     source: Source | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Source:
     """Where a request came from, for the conditions of policies."""
 
@@ -45,7 +45,7 @@ def anonymous(registry: RegistryRef) -> Caller:
     return Caller("anonymous", "", registry, is_anonymous=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PrincipalRecord:
     """A principal that exists; `kind` is root, user or role."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -19,6 +18,7 @@ from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
+from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -54,9 +54,10 @@ class OciFront:
         self._hosts = hosts
         self._bodies = bodies
         self._threads = threads
+        self._request_ids = request_ids()
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        request_id = str(uuid.uuid4())
+        request_id = next(self._request_ids)
         route = None
         try:
             path, _, query = request.raw_path.partition("?")

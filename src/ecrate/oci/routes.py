@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from ecrate.domain.errors import InvalidParameter
+from ecrate.domain.values import value
 from ecrate.oci.errors import RegistryError
 
 KINDS: Final = (
@@ -28,7 +28,7 @@ _REFERENCED: Final = {"manifests": "manifest", "blobs": "blob", "referrers": "re
 _MAX_PAGE: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """`kind` is one of `KINDS`; `reference` is a tag, a digest or an upload's id."""
 

@@ -19,11 +19,10 @@ from ecrate.domain.layers import Layer
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, open_repository, open_to_delete
+from ecrate.operations.authorization import Opener, admit, open_repository, open_to_delete
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_mounting_blobs
 from ecrate.store import layers as store
-from ecrate.store.database import Transaction
 from ecrate.store.repositories import exists
 
 _RENEW_EVERY: Final = 3600.0
@@ -110,19 +109,20 @@ def check_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> 
     """Give one layer; raises `LayerNotFound`, `LayerInaccessible`. One that `is_fading` has to
     be renewed, and checked again, before a client may be told that it is there.
     """
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        return _readable_layer(core, tx, repository, digest)
+    return _readable_layer(core, caller, ref, digest, "BatchCheckLayerAvailability")[1]
 
 
-def _readable_layer(core: Core, tx: Transaction, repository: Repository, digest: str) -> Layer:
-    name, registry = repository.ref.name, repository.ref.registry
-    layer = store.find_layer(tx, repository.id, digest)
-    if layer is None:
-        raise LayerNotFound(digest, name, registry.id)
-    if store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock()):
-        raise LayerInaccessible(digest, name, registry.id)
-    return layer
+def _readable_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str, action: str
+) -> tuple[Repository, Layer]:
+    with core.database.look() as tx:
+        found, layer, has_archived = store.open_layer(tx, ref, digest)
+        repository = admit(tx, caller, ref, action, found)
+        if layer is None:
+            raise LayerNotFound(digest, ref.name, ref.registry.id)
+        if has_archived and store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock()):
+            raise LayerInaccessible(digest, ref.name, ref.registry.id)
+    return repository, layer
 
 
 def is_fading(core: Core, layer: Layer) -> bool:
@@ -156,16 +156,12 @@ def _availability(
 
 def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
     """Give a layer that the caller may download; raises `LayerNotFound`, `LayerInaccessible`."""
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        return _readable_layer(core, tx, repository, digest)
+    return _readable_layer(core, caller, ref, digest, "GetDownloadUrlForLayer")[1]
 
 
 def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
     """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        _readable_layer(core, tx, repository, digest)
+    repository, _ = _readable_layer(core, caller, ref, digest, "GetDownloadUrlForLayer")
     payload = {
         "repository": repository.id,
         "digest": digest,

@@ -130,6 +130,9 @@ class SqliteDatabase:
     def read(self) -> _Read:
         return _Read(self)
 
+    def look(self) -> _Look:
+        return _Look(self)
+
     def write(self) -> _Write:
         return _Write(self)
 
@@ -194,6 +197,20 @@ class _Read:
         trace: TracebackType | None,
     ) -> None:
         self._connection.execute("ROLLBACK")
+        self._database.give_back(self._connection)
+
+
+class _Look:
+    __slots__ = ("_connection", "_database")
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def __enter__(self) -> SqliteTransaction:
+        self._connection = self._database.borrow()
+        return SqliteTransaction(self._connection)
+
+    def __exit__(self, *_: object) -> None:
         self._database.give_back(self._connection)
 
 
