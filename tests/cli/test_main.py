@@ -25,7 +25,7 @@ def test_help_lists_the_commands(plain_run: Run, word: str) -> None:
     lines = plain_run(word).out.splitlines()
 
     named = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert named == ["serve", "env", "ecr", "push", "pull", "iam", "trash", "lock", "unlock"]
+    assert named == ["serve", "env", "ecr", "push", "pull", "iam", "trash", "lock", "unlock", "gc"]
 
 
 @pytest.mark.parametrize(

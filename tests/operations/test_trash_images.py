@@ -19,7 +19,7 @@ from ecrate.domain.errors import (
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.trash import Origin
 from ecrate.operations import images, layers, trash
-from ecrate.operations.collection import collect
+from ecrate.operations.collection import TRASH_BATCH, collect
 from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, START, Bench
 from tests.support.images import OCI_INDEX, MadeImage, make_image
@@ -380,14 +380,14 @@ def test_restore_after_its_time_finds_nothing(bench: Bench, one: RepositoryRef) 
 def test_trash_lets_go_of_images_in_batches(bench: Bench, one: RepositoryRef) -> None:
     image = make_image(10)
     bench.push(one, image)
-    for number in range(202):
+    for number in range(TRASH_BATCH + 2):
         document = json.loads(image.manifest) | {"annotations": {"number": str(number)}}
         delete(bench, one, bench.put(one, json.dumps(document)))
     bench.clock.advance(WEEK)
 
     first, second = collect(bench.core), collect(bench.core)
 
-    assert (first.trash, first.is_idle, second.trash) == (200, False, 2)
+    assert (first.trash, first.is_idle, second.trash) == (TRASH_BATCH, False, 2)
     assert layer_bytes(bench, one, image) == [blob.content for blob in image.blobs]
 
 

@@ -19,7 +19,7 @@ from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
 from ecrate.domain.repositories import Repository, TagMutability
 from ecrate.domain.trash import Origin
 from ecrate.operations import images, layers, lifecycle, policies, repositories, tagging, trash
-from ecrate.operations.collection import collect
+from ecrate.operations.collection import TRASH_BATCH, collect
 from ecrate.operations.core import Limits
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from tests.support.core import DAY, HOUR, START, Bench
@@ -341,15 +341,15 @@ def test_trash_lets_go_of_a_repository_in_batches(bench: Bench, one: RepositoryR
         tx.many(
             "INSERT INTO images (repository_id, digest, media_type, size, pushed_at, "
             "manifest_size) VALUES (1, ?, '', 0, 0, 0)",
-            [(f"sha256:{number:064x}",) for number in range(300)],
+            [(f"sha256:{number:064x}",) for number in range(2 * TRASH_BATCH + 50)],
         )
-        tx.run("UPDATE repositories SET image_count = 300")
+        tx.run("UPDATE repositories SET image_count = ?", 2 * TRASH_BATCH + 50)
     delete_repository(bench, one)
     bench.clock.advance(WEEK)
 
     rounds = collect_all(bench)
 
-    assert [one.trash for one in rounds] == [200, 101, 0]
+    assert [done.trash for done in rounds] == [TRASH_BATCH, TRASH_BATCH, 51, 0]
 
 
 def test_many_repositories_go_in_one_batch(bench: Bench) -> None:
@@ -369,7 +369,7 @@ def test_repository_that_the_collector_is_at_does_not_come_back(
         tx.many(
             "INSERT INTO images (repository_id, digest, media_type, size, pushed_at, "
             "manifest_size) VALUES (1, ?, '', 0, 0, 0)",
-            [(f"sha256:{number:064x}",) for number in range(300)],
+            [(f"sha256:{number:064x}",) for number in range(2 * TRASH_BATCH + 50)],
         )
     delete_repository(bench, one)
     bench.clock.advance(WEEK)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam", "trash", "lock", "unlock")
+_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam", "trash", "lock", "unlock", "gc")
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
 _TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull")

@@ -25,6 +25,7 @@ Action = Callable[["Core", argparse.Namespace], object]
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Give a parser with the options that all these commands take."""
     parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the server's settings in TOML")
     parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
     parser.add_argument("--account", metavar="ID", help="account (the root key's)")
     return parser
@@ -46,7 +47,7 @@ def run_action(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     from ecrate.settings import SettingError, load_settings
     from ecrate.store.database import SchemaError, check_schema
 
-    file = os.environ.get("ECRATE_CONFIG")
+    file = options.config or os.environ.get("ECRATE_CONFIG")
     try:
         settings = load_settings({"data": options.data}, os.environ, Path(file) if file else None)
         layout = Layout.of(settings)

@@ -152,6 +152,12 @@ class TrashNotFound(EcrateError):
 
 
 @dataclass(eq=False)
+class GarbageNotFound(EcrateError):
+    text = "There are no bytes of {digest} in quarantine"
+    digest: str
+
+
+@dataclass(eq=False)
 class LifecyclePolicyNotFound(EcrateError):
     text = (
         "Lifecycle policy does not exist for the repository with name '{repository_name}' in the "

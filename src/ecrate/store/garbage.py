@@ -4,6 +4,8 @@ bytes to delete.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ecrate.store.database import Transaction
 from ecrate.store.images import delete_image
 from ecrate.store.layers import end_uploads, insert_garbage
@@ -142,17 +144,38 @@ def forget_completed_uploads(tx: Transaction, before: float, limit: int) -> int:
     )
 
 
-def list_garbage(tx: Transaction, before: float, limit: int) -> list[str]:
-    """Give keys that have been in quarantine since before `before`."""
+def claim_garbage(tx: Transaction, before: float, limit: int) -> list[tuple[str, int]]:
+    """Give keys and sizes of bytes that have been in quarantine since before `before`; they cannot
+    be restored any more, so they can be deleted outside the transaction.
+    """
     rows = tx.all(
-        "SELECT key FROM garbage WHERE removed_at <= ? ORDER BY removed_at LIMIT ?", before, limit
+        "UPDATE garbage SET removed_at = 0 WHERE key IN ("
+        "SELECT key FROM garbage WHERE removed_at <= ? ORDER BY removed_at LIMIT ?) "
+        "RETURNING key, size",
+        before,
+        limit,
     )
-    return [row[0] for row in rows]
+    return [(row[0], row[1]) for row in rows]
 
 
 def delete_garbage(tx: Transaction, keys: list[str]) -> None:
     """Drop rows whose bytes are deleted."""
     tx.many("DELETE FROM garbage WHERE key = ?", [(key,) for key in keys])
+
+
+def find_garbage(tx: Transaction, digest: str) -> tuple[str, int] | None:
+    """Give key and size of the bytes of this digest that came into quarantine last."""
+    row = tx.one(
+        "SELECT key, size FROM garbage WHERE digest = ? AND removed_at > 0 "
+        "ORDER BY removed_at DESC LIMIT 1",
+        digest,
+    )
+    return None if row is None else (row[0], row[1])
+
+
+def take_garbage(tx: Transaction, key: str) -> bool:
+    """Take bytes out of quarantine; tell whether they were still there."""
+    return bool(tx.run("DELETE FROM garbage WHERE key = ? AND removed_at > 0", key))
 
 
 def is_known_key(tx: Transaction, key: str) -> bool:
@@ -188,4 +211,20 @@ def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: flo
             now + seconds,
             now,
         )
+    )
+
+
+def begin_counting(tx: Transaction, lease: str, now: float) -> None:
+    """Count from nothing what a new holder of the lease settles."""
+    tx.run("DELETE FROM collected WHERE lease = ?", lease)
+    tx.run("INSERT INTO collected (lease, since) VALUES (?, ?)", lease, now)
+
+
+def count_collected(tx: Transaction, lease: str, counts: Sequence[int]) -> None:
+    """Add trash, links, blobs, uploads, files and bytes."""
+    tx.run(
+        "UPDATE collected SET trash = trash + ?, links = links + ?, blobs = blobs + ?, "
+        "uploads = uploads + ?, files = files + ?, bytes = bytes + ? WHERE lease = ?",
+        *counts,
+        lease,
     )

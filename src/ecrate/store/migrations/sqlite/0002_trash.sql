@@ -37,3 +37,15 @@ CREATE TABLE trash_images (
     kept_until REAL NOT NULL
 );
 CREATE INDEX trash_images_by_end ON trash_images (kept_until);
+
+-- What the holder of the collector's lease has settled since it took it over.
+CREATE TABLE collected (
+    lease TEXT PRIMARY KEY,
+    since REAL NOT NULL,
+    trash INTEGER NOT NULL DEFAULT 0,
+    links INTEGER NOT NULL DEFAULT 0,
+    blobs INTEGER NOT NULL DEFAULT 0,
+    uploads INTEGER NOT NULL DEFAULT 0,
+    files INTEGER NOT NULL DEFAULT 0,
+    bytes INTEGER NOT NULL DEFAULT 0
+);
