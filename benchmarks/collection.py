@@ -49,8 +49,8 @@ class TimedDatabase(InterruptedDatabase):
         return connection
 
     @override
-    def end_write(self, *, commit: bool) -> None:
-        super().end_write(commit=commit)
+    def end_write(self, error: BaseException | None) -> None:
+        super().end_write(error)
         self.held.append(time.perf_counter() - self._began)
 
 

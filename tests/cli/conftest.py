@@ -6,23 +6,13 @@ import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from ecrate.cli import main
 from tests.cli.strict_service import StrictService
+from tests.support.aws_cli import Ran
 from tests.support.server import Server
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
 
 Run = Callable[..., Ran]
 

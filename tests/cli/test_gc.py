@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ecrate.operations.collection import collect, take_collector_lease
-from tests.cli.conftest import Ran, Run
+from tests.cli.conftest import Run
+from tests.support.aws_cli import Ran
 from tests.support.core import DAY, HOUR, REGISTRY, Bench
 from tests.support.images import digest_of, make_image
 from tests.support.pushing import push_image

@@ -10,7 +10,8 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.cli.conftest import Ran, Run
+from tests.cli.conftest import Run
+from tests.support.aws_cli import Ran
 from tests.support.images import OCI_MANIFEST, make_image
 from tests.support.pushing import ids_of, push_image
 from tests.support.server import ACCOUNT, REGION, Server

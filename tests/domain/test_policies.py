@@ -270,6 +270,25 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
 
 
 @pytest.mark.parametrize(
+    ("agent", "is_allowed"),
+    [
+        pytest.param("app", True, id="named"),
+        pytest.param("*", False, id="star"),
+        pytest.param("a?p", False, id="question-mark"),
+        pytest.param("another", False, id="another"),
+    ],
+)
+def test_caller_widens_no_resource_by_what_it_says_of_itself(
+    agent: str, *, is_allowed: bool
+) -> None:
+    mine = identity(allow("ecr:*", Resource="arn:*/team/${aws:UserAgent}"))
+
+    answer = ask(ALICE, mine=[mine], keys={"aws:useragent": agent})
+
+    assert answer[0] == is_allowed
+
+
+@pytest.mark.parametrize(
     ("kind", "text"),
     [
         pytest.param(PolicyKind.IDENTITY, "{", id="no-json"),

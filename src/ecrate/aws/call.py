@@ -20,6 +20,7 @@ from ecrate.operations.core import Core
 from ecrate.web.hosts import Hosts
 
 P = TypeVar("P")
+Q = TypeVar("Q")
 
 DEFAULT_PAGE: Final = 100
 _PAGE: Final = "page"
@@ -35,6 +36,10 @@ class Call(Generic[P]):
     host: str
     hosts: Hosts
     session_token: str | None = None
+
+    def asking(self, parameters: Q) -> Call[Q]:
+        """Give the call with its parameters, once they are read."""
+        return Call(self.core, self.caller, parameters, self.host, self.hosts, self.session_token)
 
     def registry(self, registry_id: str | None = None) -> RegistryRef:
         """Give the registry asked about: the caller's, unless an id names another account's."""

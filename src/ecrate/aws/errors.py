@@ -56,7 +56,9 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.InvalidLayer: "InvalidLayerException",
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
+    errors.RateExceeded: "ThrottlingException",
     errors.StorageFull: "ServerException",
+    errors.AuditUnavailable: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }

@@ -33,7 +33,9 @@ def put_image(call: Call[t.PutImageRequestTypeDef]) -> dict[str, Any]:
     tag, expected = given.get("imageTag"), given.get("imageDigest")
     if tag is not None and not is_tag(tag):
         raise InvalidParameter("imageTag", str(errors.InvalidImageTag()))
-    algorithm = "sha256" if expected is None else Digest.parse(expected).algorithm
+    algorithm = "sha256"
+    if expected is not None:
+        algorithm = Digest.parse(expected, algorithms=call.core.algorithms).algorithm
     manifest = parse_manifest(
         given["imageManifest"].encode(), given.get("imageManifestMediaType"), algorithm=algorithm
     )

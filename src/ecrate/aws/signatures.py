@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,14 +16,16 @@ from aiohttp.web import BaseRequest
 from ecrate.aws.errors import FrontDoorError
 from ecrate.aws.sigv4 import MalformedSignatureError, Signature, is_genuine, parse_signature
 from ecrate.domain.errors import ExpiredToken, UnknownAccessKey
-from ecrate.domain.principals import Caller, Source
+from ecrate.domain.principals import Caller
 from ecrate.operations.core import Core
 from ecrate.operations.tokens import caller_of, secret_of
+from ecrate.web.sources import source_of
 from ecrate.web.threads import Threads
 
 _SKEW: Final = 5 * 60.0
 _LONGEST_PRESIGNED: Final = 7 * 24 * 3600
 _REGION: Final = re.compile(r"[a-z0-9-]{2,25}")
+_TIMESTAMP: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _EXPIRED: Final = "The security token included in the request is expired"
 
 
@@ -54,7 +55,7 @@ class Signatures:
                 caller = await self._threads.run(find, *arguments)
         except ExpiredToken:
             raise FrontDoorError("ExpiredTokenException", _EXPIRED) from None
-        return signature, replace(caller, source=source_of(request))
+        return signature, caller.coming_from(source_of(request))
 
     def check(self, request: BaseRequest, signature: Signature, digest: str) -> None:
         """Raise `FrontDoorError` unless the body with this SHA-256 was signed with the key."""
@@ -94,7 +95,7 @@ class Signatures:
         if missing:
             raise _invalid(f"These headers must be signed: {', '.join(sorted(missing))}.")
         try:
-            moment = datetime.strptime(signature.timestamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+            moment = _moment(signature.timestamp)
         except ValueError:
             raise FrontDoorError(
                 "IncompleteSignatureException",
@@ -102,7 +103,7 @@ class Signatures:
             ) from None
         if not signature.timestamp.startswith(signature.date):
             raise _invalid("Date in Credential scope does not match YYYYMMDD from ISO-8601 date.")
-        self._check_date(signature, moment.timestamp())
+        self._check_date(signature, moment)
 
     def _check_date(self, signature: Signature, signed_at: float) -> None:
         now = self._core.clock()
@@ -123,15 +124,11 @@ class Signatures:
             )
 
 
-def source_of(request: BaseRequest) -> Source:
-    """Give where a request came from, for the conditions of policies."""
-    transport = request.transport
-    peer = None if transport is None else transport.get_extra_info("peername")
-    return Source(
-        address=str(peer[0]) if peer else "",
-        user_agent=request.headers.get("User-Agent", ""),
-        is_secure=transport is not None and transport.get_extra_info("sslcontext") is not None,
-    )
+def _moment(timestamp: str) -> float:
+    """Give epoch seconds; raises `ValueError`. `strptime` would take ten times as long."""
+    if _TIMESTAMP.fullmatch(timestamp) is None:
+        raise ValueError(timestamp)
+    return datetime.fromisoformat(timestamp).timestamp()
 
 
 def _invalid(message: str) -> FrontDoorError:

@@ -40,15 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     add_region(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, action: Action, summary: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, action: Action, summary: str, event: str | None = None
+    ) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=summary, description=summary)
-        made.set_defaults(action=action)
+        made.set_defaults(action=action, event=event)
         return made
 
     command("status", _status, "tell what waits at each step, and what was done")
     made = command("explain", _explain, "tell why a blob stays or goes")
     made.add_argument("digest", metavar="DIGEST")
-    made = command("restore", _restore, "let a blob in quarantine be a layer again")
+    made = command("restore", _restore, "let a blob in quarantine be a layer again", "RestoreLayer")
     made.add_argument("digest", metavar="DIGEST")
     made.add_argument("--repository", required=True, metavar="NAME")
     return parser

@@ -14,10 +14,27 @@ if TYPE_CHECKING:
 
 SUMMARY = "manage users, roles, access keys and policies"
 
+# Events are named as IAM's operations, and so are most commands.
+_EVENTS = {
+    "activate": "ActivateAccessKey",
+    "attach": "AttachPolicy",
+    "deactivate": "DeactivateAccessKey",
+    "delete": "DeletePrincipal",
+    "detach": "DetachPolicy",
+    "rotate": "RotateAccessKey",
+}
+_READS = frozenset({"list", "simulate"})
+
 
 def run(arguments: list[str]) -> int:
     """Run one of the commands; prints JSON, or one line on standard error."""
-    return run_action(_parser(), arguments)
+    return run_action(_parser(), arguments, prepare=_read_documents)
+
+
+def _read_documents(options: argparse.Namespace) -> None:
+    for name in ("document", "trust_policy"):
+        if name in options:
+            setattr(options, name, _document(getattr(options, name)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -26,7 +43,8 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, action: Action, summary: str, *names: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=summary, description=summary)
-        made.set_defaults(action=action)
+        event = _EVENTS.get(name, name.title().replace("-", ""))
+        made.set_defaults(action=action, event=None if name in _READS else event)
         for one in names:
             made.add_argument(one, metavar=one.lstrip("-").upper().replace("-", "_"))
         return made
@@ -103,9 +121,10 @@ def _create_user(core: Core, options: argparse.Namespace) -> object:
 def _create_role(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    trust = _document(options.trust_policy)
     return _record(
-        identities.create_principal(core, options.registry.id, "role", options.name, trust)
+        identities.create_principal(
+            core, options.registry.id, "role", options.name, options.trust_policy
+        )
     )
 
 
@@ -170,7 +189,7 @@ def _rotate(core: Core, options: argparse.Namespace) -> object:
 def _put_policy(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    identities.put_policy(core, _arn(options), options.name, _document(options.document))
+    identities.put_policy(core, _arn(options), options.name, options.document)
     return None
 
 
@@ -184,8 +203,8 @@ def _delete_policy(core: Core, options: argparse.Namespace) -> object:
 def _create_policy(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    document = _document(options.document)
-    return {"arn": identities.create_policy(core, options.registry.id, options.name, document)}
+    arn = identities.create_policy(core, options.registry.id, options.name, options.document)
+    return {"arn": arn}
 
 
 def _attach(core: Core, options: argparse.Namespace) -> object:

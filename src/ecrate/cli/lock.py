@@ -15,6 +15,10 @@ SUMMARY = "keep a repository from being deleted"
 
 def run(arguments: list[str]) -> int:
     """Lock the repository, or without one list those that are locked."""
+    return run_action(_parser(), arguments, prepare=_name_event)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = make_parser(
         "ecrate lock",
         "Refuse to delete a repository, its images and their tags, and let its lifecycle policy "
@@ -23,7 +27,11 @@ def run(arguments: list[str]) -> int:
     add_region(parser)
     parser.add_argument("repository", nargs="?", metavar="REPOSITORY")
     parser.set_defaults(action=_lock)
-    return run_action(parser, arguments)
+    return parser
+
+
+def _name_event(options: argparse.Namespace) -> None:
+    options.event = None if options.repository is None else "LockRepository"
 
 
 def _lock(core: Core, options: argparse.Namespace) -> object:

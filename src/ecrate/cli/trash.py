@@ -30,20 +30,24 @@ def _parser() -> argparse.ArgumentParser:
     add_region(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, action: Action, summary: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, action: Action, summary: str, event: str | None = None
+    ) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=summary, description=summary)
-        made.set_defaults(action=action)
+        made.set_defaults(action=action, event=event)
         return made
 
     made = command("list", _list, "list what can be restored: everything, or an account's")
     made.add_argument("repository", nargs="?", metavar="REPOSITORY", help="of this name only")
-    made = command("restore", _restore, "let a deleted repository or image be there again")
+    made = command(
+        "restore", _restore, "let a deleted repository or image be there again", "RestoreFromTrash"
+    )
     made.add_argument("item", metavar="REPOSITORY[@DIGEST]")
     made.add_argument("--as", dest="name", metavar="NAME", help="give the repository another name")
     made.add_argument(
         "--id", type=int, metavar="ID", help="which of several deleted ones of the name (the last)"
     )
-    made = command("empty", _empty, "let what was deleted not be restored any more")
+    made = command("empty", _empty, "let what was deleted not be restored any more", "EmptyTrash")
     made.add_argument(
         "item", nargs="?", metavar="REPOSITORY[@DIGEST]", help="without it, all of the --account"
     )

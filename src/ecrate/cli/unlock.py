@@ -15,11 +15,15 @@ SUMMARY = "let a locked repository be deleted again"
 
 def run(arguments: list[str]) -> int:
     """Unlock the repository."""
+    return run_action(_parser(), arguments)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = make_parser("ecrate unlock", "Let a repository that was locked be deleted again.")
     add_region(parser)
     parser.add_argument("repository", metavar="REPOSITORY")
-    parser.set_defaults(action=_unlock)
-    return run_action(parser, arguments)
+    parser.set_defaults(action=_unlock, event="UnlockRepository")
+    return parser
 
 
 def _unlock(core: Core, options: argparse.Namespace) -> object:

@@ -358,7 +358,9 @@ class LayerNotFound(EcrateError):
 
 @dataclass(eq=False)
 class LayerInaccessible(EcrateError):
-    """The repository has the layer, but all images that need it are archived."""
+    """The repository has the layer, but all images that need it are archived; under parity,
+    also one that no image needs.
+    """
 
     text = (
         "The layer with digest '{layer_digest}' in the repository with name '{repository_name}' "
@@ -448,6 +450,18 @@ class UploadBusy(EcrateError):
     upload_id: str
 
 
+class RateExceeded(EcrateError):
+    """The account called this operation more often than it may; a moment later it may again."""
+
+    text = "Rate exceeded"
+
+
+class AuditUnavailable(EcrateError):
+    """A line of the audit log cannot be written: nothing is acknowledged without one."""
+
+    text = "The audit log cannot be written, so that nothing may be changed."
+
+
 @dataclass(eq=False)
 class StorageFull(EcrateError):
     """The server has no room left for what a request brings; reading goes on."""
@@ -457,15 +471,11 @@ class StorageFull(EcrateError):
 
 @dataclass(eq=False)
 class BodyTruncated(EcrateError):
-    """The client ended, stalled or broke off its body; `expected` is None where it told no size."""
+    """The client ended, stalled or broke off its body; one sent in chunks tells no size."""
 
+    text = "The request body ended after {received} of {expected} bytes"
     received: int
-    expected: int | None
-
-    @override
-    def __str__(self) -> str:
-        of = "" if self.expected is None else f" of {self.expected}"
-        return f"The request body ended after {self.received}{of} bytes"
+    expected: int | str = "an unknown number of"
 
 
 @dataclass(eq=False)

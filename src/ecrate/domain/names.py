@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from typing_extensions import override
@@ -82,10 +83,15 @@ class Digest:
     text: str
 
     @classmethod
-    def parse(cls, text: str, member: str = "imageDigest") -> Digest:
-        """Raise `InvalidParameter` naming `member` unless `text` is a digest we can check."""
+    def parse(
+        cls, text: str, member: str = "imageDigest", *, algorithms: Sequence[str] = ALGORITHMS
+    ) -> Digest:
+        """Raise `InvalidParameter` naming `member` unless `text` is a digest we can check, of
+        one of the `algorithms`.
+        """
         algorithm, _, encoded = text.partition(":")
-        if len(encoded) != _HEX_LENGTHS.get(algorithm) or _HEX.fullmatch(encoded) is None:
+        is_known = algorithm in algorithms and len(encoded) == _HEX_LENGTHS[algorithm]
+        if not is_known or _HEX.fullmatch(encoded) is None:
             raise InvalidParameter(
                 member, f"Member must satisfy regular expression pattern: {DIGEST_PATTERN}"
             )

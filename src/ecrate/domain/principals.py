@@ -30,6 +30,22 @@ class Caller:
     session_policy: str = ""
     source: Source | None = None
 
+    def coming_from(self, source: Source) -> Caller:
+        """Give the same caller at a place; written out, since `replace` takes five times as long
+        and each request comes from somewhere.
+        """
+        return Caller(
+            self.arn,
+            self.access_key_id,
+            self.registry,
+            self.principal_id,
+            self.is_root,
+            self.is_anonymous,
+            self.role_arn,
+            self.session_policy,
+            source,
+        )
+
 
 @value
 class Source:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp.web import Response, StreamResponse
@@ -15,7 +16,7 @@ from ecrate.domain.errors import (
     InvalidParameter,
 )
 from ecrate.domain.images import MAX_MANIFEST_SIZE, parse_manifest
-from ecrate.domain.names import Digest, ImageId, is_tag
+from ecrate.domain.names import ALGORITHMS, Digest, ImageId, is_tag
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import images
@@ -49,7 +50,7 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
 
 async def put_manifest(request: RegistryRequest) -> StreamResponse:
     """Store a manifest under a tag or its digest; the same again is as good as the first time."""
-    image_id = _image_id(request.reference)
+    image_id = _image_id(request.reference, request.core.algorithms)
     media_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
     algorithm = "sha256" if image_id.digest is None else image_id.digest.algorithm
     async with request.bodies.read(request.http, MAX_MANIFEST_SIZE) as (body, _):
@@ -73,7 +74,7 @@ async def put_manifest(request: RegistryRequest) -> StreamResponse:
 
 def _tags(request: RegistryRequest, image_id: ImageId) -> list[str]:
     """Give the tags to set: the one in the path, or with a digest there those of the query."""
-    wanted = request.query.all("tag")
+    wanted = [] if request.core.parity else request.query.all("tag")
     if image_id.tag is not None:
         if wanted:
             raise RegistryError(400, "TAG_INVALID", "'tag' goes with a digest in the path only")
@@ -96,10 +97,10 @@ async def delete_manifest(request: RegistryRequest) -> StreamResponse:
     return Response(status=202)
 
 
-def _image_id(reference: str) -> ImageId:
+def _image_id(reference: str, algorithms: Sequence[str] = ALGORITHMS) -> ImageId:
     if ":" in reference:
         try:
-            return ImageId(digest=Digest.parse(reference))
+            return ImageId(digest=Digest.parse(reference, algorithms=algorithms))
         except InvalidParameter as error:
             raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
     if not is_tag(reference):

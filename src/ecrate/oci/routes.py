@@ -76,6 +76,10 @@ class Query:
     def get(self, name: str) -> str | None:
         return next((value for key, value in reversed(self._pairs) if key == name), None)
 
+    def names(self) -> list[str]:
+        """Give the names of all parameters, each once."""
+        return list(dict.fromkeys(key for key, _ in self._pairs))
+
     def all(self, name: str) -> list[str]:
         return [value for key, value in self._pairs if key == name]
 

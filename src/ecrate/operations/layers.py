@@ -125,6 +125,19 @@ def _readable_layer(
     return repository, layer
 
 
+def _downloadable_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str
+) -> tuple[Repository, Layer]:
+    repository, layer = _readable_layer(core, caller, ref, digest, "GetDownloadUrlForLayer")
+    if core.parity:
+        with core.database.look() as tx:
+            media_type = store.find_layer_media_type(tx, repository.id, layer.blob_id)
+        if media_type is None:
+            # AWS: API reference of GetDownloadUrlForLayer: only layers that an image refers to.
+            raise LayerInaccessible(digest, ref.name, ref.registry.id)
+    return repository, layer
+
+
 def is_fading(core: Core, layer: Layer) -> bool:
     """Tell whether part of the layer's grace period is over."""
     return core.clock() - layer.touched_at > _RENEW_EVERY
@@ -156,12 +169,12 @@ def _availability(
 
 def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
     """Give a layer that the caller may download; raises `LayerNotFound`, `LayerInaccessible`."""
-    return _readable_layer(core, caller, ref, digest, "GetDownloadUrlForLayer")[1]
+    return _downloadable_layer(core, caller, ref, digest)[1]
 
 
 def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
     """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
-    repository, _ = _readable_layer(core, caller, ref, digest, "GetDownloadUrlForLayer")
+    repository, _ = _downloadable_layer(core, caller, ref, digest)
     payload = {
         "repository": repository.id,
         "digest": digest,

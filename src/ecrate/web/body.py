@@ -67,7 +67,7 @@ async def stream_body(
         if pieces:
             await threads.run(_drain, pieces, sink)
         if cut:
-            raise BodyTruncated(received, length)
+            raise BodyTruncated(received) if length is None else BodyTruncated(received, length)
         if ended:
             return
 
@@ -160,8 +160,8 @@ class Bodies:
                 self._free.append(buffer)
 
     async def _read_small(self, request: BaseRequest, length: int) -> bytes:
-        if not length:
-            return b""
+        if request.content.is_eof():
+            return b"".join(iter(request.content.read_nowait, b""))  # it came with its head
         try:
             async with asyncio.timeout(_PATIENCE):
                 data = await request.content.read()
