@@ -54,7 +54,8 @@ bench: dev ## Measure: make bench BENCH_ARGS="push pull"
 fuzz: dev ## Fuzz the parsers: make fuzz FUZZ_ARGS="--seconds 600 manifest"
 	$(BIN)/python -m tools.fuzz $(FUZZ_ARGS)
 
-docs: dev ## Write the man pages to .venv/share/man, where man finds them
+docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/man, where man finds them
+	$(BIN)/python -m tools.operations
 	$(BIN)/python -m tools.man .venv/share/man
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade

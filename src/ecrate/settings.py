@@ -70,6 +70,14 @@ def load_settings(
     command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
 ) -> Settings:
     """Put the layers together; raises `SettingError`."""
+    settings, _ = trace_settings(command_line, environment, file)
+    return settings
+
+
+def trace_settings(
+    command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
+) -> tuple[Settings, dict[str, str]]:
+    """Do the same, and say of each setting that is set where it came from."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, value, source in _given(command_line, environment, file):
@@ -92,7 +100,7 @@ def load_settings(
             f"setting 'dev' accepts any access key, so host '{settings.host}' beyond loopback "
             "needs 'dev_anywhere' as well"
         )
-    return settings
+    return settings, sources
 
 
 def _given(

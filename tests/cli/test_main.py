@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ecrate import __version__
+from ecrate.cli import COMMANDS
 from tests.cli.conftest import Run
 from tests.support.images import OCI_MANIFEST, make_image
 from tests.support.layouts import write_layout
@@ -24,24 +26,22 @@ def test_version(plain_run: Run) -> None:
     assert plain_run("--version").out.startswith(f"ecrate/{__version__} Python/")
 
 
+DOCUMENT = Path(__file__).parents[2] / "docs/reference/commands.md"
+
+
 @pytest.mark.parametrize("word", ["help", "--help", "-h"])
 def test_help_lists_the_commands(plain_run: Run, word: str) -> None:
     lines = plain_run(word).out.splitlines()
 
     named = [line.split()[0] for line in lines if line.startswith("  ")]
-    assert named == [
-        "serve",
-        "env",
-        "ecr",
-        "push",
-        "pull",
-        "iam",
-        "trash",
-        "lock",
-        "unlock",
-        "gc",
-        "completion",
-    ]
+    assert tuple(named) == COMMANDS
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_are_documented(name: str) -> None:
+    rows = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+
+    assert [row for row in rows if re.match(rf"\| `{name}[ `]", row)] != []
 
 
 @pytest.mark.parametrize(

@@ -186,8 +186,9 @@ def test_credentials_fail_with_advice(words: tuple[str, ...], exit_code: int, te
     [
         pytest.param("app", (), "http://127.0.0.1:5100", id="name only"),
         pytest.param("a/b/c:1", (), "http://127.0.0.1:5100", id="name with slashes"),
-        pytest.param("localhost:9/app", (), "http://localhost:9", id="this machine"),
-        pytest.param("registry.test/app", (), "https://registry.test", id="another machine"),
+        pytest.param("127.0.0.1:5100/app", (), "http://127.0.0.1:5100", id="default host"),
+        pytest.param("localhost:9/app", (), None, id="another server on this machine"),
+        pytest.param("registry.test/app", (), None, id="another machine"),
         pytest.param(
             "111122223333.dkr.ecr.eu-west-1.localhost:9/app",
             (),
@@ -209,10 +210,10 @@ def test_credentials_fail_with_advice(words: tuple[str, ...], exit_code: int, te
         pytest.param("work:1/app", ("--profile", "work"), "http://work:1", id="host as configured"),
     ],
 )
-def test_endpoint_of_an_image_name(name: str, words: tuple[str, ...], expected: str) -> None:
+def test_endpoint_of_an_image_name(name: str, words: tuple[str, ...], expected: str | None) -> None:
     options, _ = split_common_options(list(words), "")
 
-    assert endpoint_of(parse_reference(name), options, Profile(options)) == expected
+    assert endpoint_of(parse_reference(name), Profile(options)) == expected
 
 
 def test_parse_reference_takes_account_and_region_from_a_registry_host() -> None:

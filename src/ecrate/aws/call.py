@@ -36,10 +36,19 @@ class Call(Generic[P]):
     host: str
     hosts: Hosts
     session_token: str | None = None
+    is_inspection: bool = False
 
     def asking(self, parameters: Q) -> Call[Q]:
         """Give the call with its parameters, once they are read."""
-        return Call(self.core, self.caller, parameters, self.host, self.hosts, self.session_token)
+        return Call(
+            self.core,
+            self.caller,
+            parameters,
+            self.host,
+            self.hosts,
+            self.session_token,
+            self.is_inspection,
+        )
 
     def registry(self, registry_id: str | None = None) -> RegistryRef:
         """Give the registry asked about: the caller's, unless an id names another account's."""

@@ -30,6 +30,7 @@ from ecrate.operations.core import Core
 from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
+from ecrate.web.purpose import is_inspection
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
@@ -95,6 +96,7 @@ class AwsFront:
                 host=request.headers.get("Host", ""),
                 hosts=self._hosts,
                 session_token=signature.token,
+                is_inspection=is_inspection(request.headers),
             )
             if self._core.audit is None or not changes_something(operation.name):
                 return await self._carry_out(entry, operation, call, body)

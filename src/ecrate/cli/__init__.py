@@ -15,6 +15,16 @@ COMMANDS: Final = (
     "ecr",
     "push",
     "pull",
+    "copy",
+    "ls",
+    "inspect",
+    "diff",
+    "du",
+    "tag",
+    "rm",
+    "login",
+    "config",
+    "doctor",
     "iam",
     "trash",
     "lock",
@@ -31,7 +41,17 @@ _FLAGS: Final = (
     "--no-cli-pager",
     "--no-cli-auto-prompt",
 )
-_TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull")
+_HAVE_OWN_OPTIONS: Final = (
+    "serve",
+    "env",
+    "config",
+    "iam",
+    "trash",
+    "lock",
+    "unlock",
+    "gc",
+    "completion",
+)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -70,7 +90,7 @@ def _run(words: list[str]) -> int:
     if not rest or rest[0] not in COMMANDS:
         return _complain(rest)
     name, arguments = rest[0], rest[1:]
-    if common and name not in _TAKES_COMMON_OPTIONS:
+    if common and name in _HAVE_OWN_OPTIONS:
         print(f"ecrate: options of '{name}' stand behind it: {' '.join(common)}", file=sys.stderr)
         return 252
     if arguments == ["help"] and name != "ecr":

@@ -145,9 +145,15 @@ class CommonValues:
 class Parser(argparse.ArgumentParser):
     """Raises `CommandError` where argparse would end the process."""
 
-    def __init__(self, usage: str = "", *, add_help: bool = False, description: str = "") -> None:
+    def __init__(
+        self, usage: str = "", *, add_help: bool = False, description: str = "", example: str = ""
+    ) -> None:
         super().__init__(
-            usage=usage, add_help=add_help, allow_abbrev=True, description=description or None
+            usage=usage,
+            add_help=add_help,
+            allow_abbrev=True,
+            description=description or None,
+            epilog=f"example: {example}" if example else None,
         )
         self._line = usage
 

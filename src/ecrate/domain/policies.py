@@ -22,7 +22,8 @@ from ecrate.domain.values import value
 
 _VERSIONS: Final = ("2008-10-17", "2012-10-17")
 _AWS_PRINCIPAL: Final = re.compile(
-    r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role)/[\w+=,.@/-]+)"
+    r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role)/[\w+=,.@/-]+)",
+    re.ASCII,
 )
 _ELEMENTS: Final = frozenset(
     [

@@ -8,7 +8,7 @@ from typing import Final
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.values import value
 
-NAME: Final = re.compile(r"[\w+=,.@-]{1,64}")
+NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 
 @value

@@ -21,6 +21,7 @@ from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import images
 from ecrate.web.files import matches
+from ecrate.web.purpose import is_inspection
 
 _TAG_GRAMMAR: Final = "A tag has 1 to 128 of a-z, A-Z, 0-9, _ . - and begins with none of . -"
 
@@ -43,7 +44,8 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
     if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
     content = images.read_manifest(request.core, image)
-    if request.http.method == "GET" and images.is_pull_due(request.core, image):
+    is_pull = request.http.method == "GET" and not is_inspection(request.http.headers)
+    if is_pull and images.is_pull_due(request.core, image):
         await request.run(images.record_pull, image)
     return Response(body=content, headers=headers)
 

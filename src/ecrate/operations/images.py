@@ -180,7 +180,30 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
     with core.database.look() as tx:
         found, row = store.open_image(tx, ref, image_id)
         repository = admit(tx, caller, ref, "BatchGetImage", found)
-    image = _checked(row, repository, image_id)
+    return _active(core, _checked(row, repository, image_id))
+
+
+def find_images(
+    core: Core, caller: Caller, ref: RepositoryRef, image_ids: Sequence[ImageId | EcrateError]
+) -> list[Image | EcrateError]:
+    """Give for each entry what `find_image` gives or raises; one that is an error already is
+    its own answer.
+    """
+
+    def attempt(entry: ImageId | EcrateError) -> Image | EcrateError:
+        if isinstance(entry, EcrateError):
+            return entry
+        try:
+            return _active(core, _find(tx, repository, entry))
+        except EcrateError as error:
+            return error
+
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "BatchGetImage")
+        return [attempt(entry) for entry in image_ids]
+
+
+def _active(core: Core, image: Image) -> Image:
     if image.storage.status_at(core.clock()) != "ACTIVE":
         raise ImageInaccessible
     return image
