@@ -463,6 +463,14 @@ class AuditUnavailable(EcrateError):
 
 
 @dataclass(eq=False)
+class ManifestDamaged(EcrateError):
+    """The server's own copy of a manifest is not what was pushed any more."""
+
+    text = "The server's copy of the image manifest {digest} is damaged. Push the image again."
+    digest: str
+
+
+@dataclass(eq=False)
 class StorageFull(EcrateError):
     """The server has no room left for what a request brings; reading goes on."""
 

@@ -65,12 +65,14 @@ def restore_layer(core: Core, ref: RepositoryRef, digest: Digest) -> float:
     with core.database.write() as tx:
         repository = find_repository(tx, ref)
         blob = layers.find_blob(tx, digest.text)
-        if blob is not None:
+        if blob is not None and not blob[2]:
             blob_id = blob[0]
-        elif found is not None and garbage.take_garbage(tx, found[0]):
-            key, size = found
-            blob_id = layers.insert_blob(tx, digest, key, size, now)
-        else:
+        elif found is None or not garbage.take_garbage(tx, found[0]):
             raise GarbageNotFound(digest.text)
+        elif blob is None:
+            blob_id = layers.insert_blob(tx, digest, *found, now)
+        else:
+            blob_id = blob[0]
+            layers.replace_blob_key(tx, blob_id, found[0])
         layers.link_layer(tx, repository.id, blob_id, now)
     return now + core.limits.layer_grace

@@ -340,7 +340,7 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
     with core.database.read() as tx:
         kept = store.find_blob(tx, digest.text)
     # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
-    is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
+    is_lost = kept is not None and (kept[2] or not core.blobs.exists(kept[1], upload.size))
     with core.database.write() as tx:
         current = store.find_upload(tx, upload.id, upload.repository_id, upload.principal)
         if current is None:
@@ -353,11 +353,12 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
             blob_id = store.insert_blob(tx, digest, upload.id, upload.size, now)
             unused = None
         elif is_lost and found == kept:
-            blob_id, unused = found
+            blob_id, unused, _ = found
             store.replace_blob_key(tx, blob_id, upload.id)
         else:
             blob_id, unused = found[0], upload.id
-        existed = store.link_layer(tx, upload.repository_id, blob_id, now)
+        was_linked = store.link_layer(tx, upload.repository_id, blob_id, now)
+        existed = was_linked and not (found is not None and found[2])
         store.complete_upload(tx, upload.id, digest, now, existed=existed)
         if unused is not None:
             # Nothing ever referred to these bytes, so they need no quarantine.

@@ -20,7 +20,8 @@ def find_layer(tx: Transaction, repository_id: int, digest: str) -> Layer | None
     """Give the layer if this repository has it; another repository's does not count."""
     row = tx.one(
         "SELECT b.id, b.size, b.key, l.touched_at FROM blobs b "
-        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? WHERE b.digest = ?",
+        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? "
+        "WHERE b.digest = ? AND b.lost_at IS NULL",
         repository_id,
         digest,
     )
@@ -36,7 +37,7 @@ def open_layer(
     row = tx.one(
         f"SELECT {OPENED_COLUMNS}, b.id, b.size, b.key, l.touched_at, "  # noqa: S608 - constants
         "EXISTS (SELECT 1 FROM images i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE') "
-        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? "
+        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? AND b.lost_at IS NULL "
         f"LEFT JOIN layers l ON l.repository_id = r.id AND l.blob_id = b.id WHERE {NAMED}",
         digest,
         ref.registry.id,
@@ -85,10 +86,12 @@ def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], no
     )
 
 
-def find_blob(tx: Transaction, digest: str) -> tuple[int, str] | None:
-    """Give id and key of the bytes with this digest, whoever stored them."""
-    row = tx.one("SELECT id, key FROM blobs WHERE digest = ?", digest)
-    return None if row is None else (row[0], row[1])
+def find_blob(tx: Transaction, digest: str) -> tuple[int, str, bool] | None:
+    """Give id and key of the bytes with this digest, whoever stored them, and whether they are
+    known to be lost.
+    """
+    row = tx.one("SELECT id, key, lost_at FROM blobs WHERE digest = ?", digest)
+    return None if row is None else (row[0], row[1], row[2] is not None)
 
 
 def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int:
@@ -103,7 +106,8 @@ def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float
 
 
 def replace_blob_key(tx: Transaction, blob_id: int, key: str) -> None:
-    tx.run("UPDATE blobs SET key = ? WHERE id = ?", key, blob_id)
+    """Let other bytes be those of the blob, whose own were lost."""
+    tx.run("UPDATE blobs SET key = ?, lost_at = NULL WHERE id = ?", key, blob_id)
 
 
 def link_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:
