@@ -463,6 +463,16 @@ class AuditUnavailable(EcrateError):
 
 
 @dataclass(eq=False)
+class HoldLost(EcrateError):
+    """What was to keep bytes from being deleted meanwhile ended before its holder had done."""
+
+    text = (
+        "This stood still for so long that the collector may have deleted what it was about to "
+        "copy. Run it again; it goes on with what is done."
+    )
+
+
+@dataclass(eq=False)
 class ManifestDamaged(EcrateError):
     """The server's own copy of a manifest is not what was pushed any more."""
 

@@ -67,7 +67,9 @@ def collect(core: Core) -> Collected:
         store.forget_completed_uploads(tx, now - limits.completed_upload_kept, BATCH)
         links = store.unlink_lapsed_layers(tx, now - limits.layer_grace, BATCH)
         blobs = store.condemn_unlinked_blobs(tx, now, BATCH)
-        garbage = store.claim_garbage(tx, now - limits.quarantine, BATCH)
+        # What is claimed now no row needs, nor does any that a hold begun later relies on.
+        is_held = store.is_held(tx, now)
+        garbage = [] if is_held else store.claim_garbage(tx, now - limits.quarantine, BATCH)
     for key, _ in garbage:
         core.blobs.delete(key)
     collected = Collected(trash, links, blobs, uploads, len(garbage))
@@ -83,11 +85,13 @@ def collect_strays(core: Core) -> int:
     """Delete bytes that no row accounts for, left by a crash between two writes; give how many.
 
     Only bytes older than an upload may be idle are looked at, so none that a request is about
-    to account for.
+    to account for. It ends early while a hold keeps all bytes.
     """
     count = 0
     for key in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
         with core.database.read() as tx:
+            if store.is_held(tx, core.clock()):
+                break
             is_known = store.is_known_key(tx, key)
         if not is_known:
             core.blobs.delete(key)
