@@ -7,6 +7,7 @@ threads; each has its own connection, which is kept open.
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import socket
@@ -50,11 +51,14 @@ class Client:
         region: str,
         credentials: Credentials | None,
         connections: Connections,
+        *,
+        attempts: int = ATTEMPTS,
     ) -> None:
         self.endpoint = endpoint
         self.region = region
         self.connections = connections
         self._credentials = credentials
+        self._attempts = attempts
 
     def __enter__(self) -> Self:
         return self
@@ -65,13 +69,13 @@ class Client:
     def call(self, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """Give the answer's JSON. Raises `ServiceError`, `ConnectionFailedError`."""
         body = encode_body(parameters)
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, self._attempts + 1):
             try:
                 answered = self._exchange(operation, body)
             except BROKEN as error:
                 if self.connections.is_closed:
                     raise CommandError("broken off") from None
-                if attempt == ATTEMPTS:
+                if attempt == self._attempts:
                     raise self._unreachable(error) from error
                 self.connections.log(f"{operation}: {error!r}, attempt {attempt}")
             else:
@@ -79,7 +83,9 @@ class Client:
                 if answered.status == http.HTTPStatus.OK and answer is not None:
                     return answer
                 failure = self._failure(operation, answered, answer, retries=attempt - 1)
-                if attempt == ATTEMPTS or not _is_worth_retrying(answered.status, failure.code):
+                if attempt == self._attempts or not _is_worth_retrying(
+                    answered.status, failure.code
+                ):
                     raise failure
                 self.connections.log(f"{operation}: {failure.code}, attempt {attempt}")
             self.connections.sleep(pause(attempt))
@@ -160,11 +166,13 @@ def make_client(
     `endpoint` and `region` are what an image's name says; `--region` is stronger.
     The client closes `connections`, whoever made them.
     """
+    options = dataclasses.replace(options, ca_bundle=profile.ca_bundle)
     return Client(
         make_endpoint(endpoint or profile.endpoint, options),
         options.region or region or profile.region,
         profile.credentials(),
         connections or Connections(debug=options.debug),
+        attempts=profile.attempts or ATTEMPTS,
     )
 
 

@@ -42,7 +42,8 @@ def run(arguments: list[str]) -> int:
         print(_HELP, end="")
         return 0 if arguments else BAD_COMMAND
     if action not in ("show", "check"):
-        raise CommandError(f"{_USAGE}\n\necrate: '{action}' is neither show nor check", BAD_COMMAND)
+        problem = f"ecrate: '{action}' is neither show nor check"
+        raise CommandError(problem, BAD_COMMAND, advice=_USAGE)
     given = vars(parser().parse_args(arguments))
     del given["action"]
     is_json = given.pop("json")

@@ -60,7 +60,8 @@ def run(arguments: list[str]) -> int:
             BAD_COMMAND,
         )
     if given.all_tags and (source.tag or source.digest or destination.tag):
-        raise CommandError(f"usage: {_USAGE}\n\necrate: --all-tags takes no tag", BAD_COMMAND)
+        problem = "ecrate: --all-tags takes no tag"
+        raise CommandError(problem, BAD_COMMAND, advice=f"usage: {_USAGE}")
     with (
         open_registries(given) as registries,
         open_progress(quiet=given.quiet) as progress,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import sys
 from collections.abc import Iterator
 from typing import Any, Final
@@ -131,7 +130,6 @@ def _call(
     timestamp = iso8601 if profile.timestamp_format == "iso8601" else on_the_wire
     from ecrate.cli.client import make_client
 
-    options = dataclasses.replace(options, ca_bundle=profile.ca_bundle)
     with make_client(options, profile) as client:
         validate(operation.input, parameters)
 
@@ -200,9 +198,7 @@ def _get_login_password(options: CommonValues, words: list[str]) -> int:
 
     from ecrate.cli.client import make_client
 
-    profile = Profile(options)
-    options = dataclasses.replace(options, ca_bundle=profile.ca_bundle)
-    with make_client(options, profile) as client:
+    with make_client(options, Profile(options)) as client:
         answer = client.call("GetAuthorizationToken", {})
     token = answer["authorizationData"][0]["authorizationToken"]
     password = base64.b64decode(token).decode().partition(":")[2]

@@ -99,6 +99,18 @@ class Profile:
             or None
         )
 
+    @property
+    def attempts(self) -> int | None:
+        """How often a call is tried at most, None where nothing says it."""
+        found = os.environ.get("AWS_MAX_ATTEMPTS") or self._keys().get("max_attempts")
+        if found and (not found.isdecimal() or int(found) < 1):
+            raise CommandError(
+                f"'{found}' is no number of attempts, which is 1 or more. It comes from "
+                "AWS_MAX_ATTEMPTS or from `max_attempts` in ~/.aws/config.",
+                BAD_CONFIGURATION,
+            )
+        return int(found) if found else None
+
     def _choice(
         self, key: str, known: tuple[str, ...], default: str, variable: str | None = None
     ) -> str:

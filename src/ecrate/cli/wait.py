@@ -5,7 +5,6 @@ What is asked, how often, and which answers end it stands in botocore's `waiters
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import time
 from typing import TYPE_CHECKING, Any
@@ -58,7 +57,6 @@ def run_wait(options: CommonValues, words: list[str]) -> int:
         from ecrate.cli.client import make_client
         from ecrate.cli.validation import validate
 
-        options = dataclasses.replace(options, ca_bundle=profile.ca_bundle)
         with make_client(options, profile) as client:
             validate(operation.input, parameters)
             _wait(client, waiter, parameters)
