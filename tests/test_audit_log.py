@@ -391,6 +391,39 @@ def test_command_line_is_recorded_without_secrets(watched: Watched) -> None:
     assert said[2]["secret"] not in text
 
 
+def test_commands_on_repositories_are_recorded(watched: Watched, ecr: ECRClient) -> None:
+    ecr.create_repository(repositoryName="kept")
+    watched.run("lock", "kept")
+    watched.run("unlock", "kept")
+    ecr.delete_repository(repositoryName="kept")
+    digest = "sha256:" + "0" * 64
+
+    def manage() -> None:
+        watched.run("trash", "list")
+        watched.run("trash", "restore", "kept", "--as", "again")
+        watched.run("lock", "again")
+        watched.run("lock")
+        watched.run("unlock", "again")
+        watched.run("gc", "status")
+        watched.run("gc", "explain", digest)
+        watched.run("gc", "restore", digest, "--repository", "again")
+        watched.run("trash", "empty", "--all")
+
+    events = watched.recorded(manage)
+
+    assert [(event["eventName"], event["userAgent"]) for event in events] == [
+        ("RestoreFromTrash", "ecrate trash"),
+        ("LockRepository", "ecrate lock"),
+        ("UnlockRepository", "ecrate unlock"),
+        ("RestoreLayer", "ecrate gc"),
+        ("EmptyTrash", "ecrate trash"),
+    ]
+    assert {event["eventSource"] for event in events} == {"ecr.amazonaws.com"}
+    assert events[0]["requestParameters"].items() >= {"item": "kept", "name": "again"}.items()
+    assert events[0]["responseElements"]["repository"] == "again"
+    assert events[3]["errorCode"] == "GarbageNotFoundException"
+
+
 def test_no_secret_stands_in_the_log(watched: Watched, http: httpx.Client) -> None:
     password = token_of(watched.server)
     login = "Basic " + base64.b64encode(f"AWS:{password}".encode()).decode()

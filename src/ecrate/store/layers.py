@@ -249,6 +249,17 @@ def delete_upload(tx: Transaction, upload_id: str, now: float) -> bool:
     return bool(deleted)
 
 
+def end_uploads(tx: Transaction, repository_id: int, now: float) -> None:
+    """Drop all uploads of the repository; bytes of open ones become garbage."""
+    tx.run(
+        "INSERT INTO garbage (key, size, removed_at) "
+        "SELECT id, size, ? FROM uploads WHERE repository_id = ? AND completed_digest IS NULL",
+        now,
+        repository_id,
+    )
+    tx.run("DELETE FROM uploads WHERE repository_id = ?", repository_id)
+
+
 def insert_garbage(
     tx: Transaction, items: Sequence[tuple[str, str | None, int]], now: float
 ) -> None:
