@@ -61,6 +61,9 @@ class Database(Protocol):
         at the block's end when there was no room for what it wrote.
         """
 
+    def find_problems(self) -> list[str]:
+        """Let the engine look at its own files; give a line for each thing that is wrong."""
+
     def close(self) -> None:
         """Close all connections."""
 

@@ -181,6 +181,11 @@ def take_garbage(tx: Transaction, key: str) -> bool:
     return bool(tx.run("DELETE FROM garbage WHERE key = ? AND removed_at > 0", key))
 
 
+def is_garbage(tx: Transaction, key: str) -> bool:
+    """Tell whether the bytes under `key` are on their way out."""
+    return tx.one("SELECT 1 FROM garbage WHERE key = ?", key) is not None
+
+
 def is_known_key(tx: Transaction, key: str) -> bool:
     """Tell whether any row accounts for the bytes under `key`."""
     return (

@@ -221,6 +221,16 @@ class SqliteDatabase:
             if commit is not None:
                 commit.end(error)
 
+    def find_problems(self) -> list[str]:
+        connection = self.borrow()
+        try:
+            rows = connection.execute("PRAGMA integrity_check(100)").fetchall()
+        except sqlite3.DatabaseError as error:
+            return [str(error)]
+        finally:
+            self.give_back(connection)
+        return [line for (line,) in rows if line != "ok"]
+
     def close(self) -> None:
         self._writer.close()
         while self._readers:
