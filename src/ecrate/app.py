@@ -24,6 +24,9 @@ from aiohttp.web import BaseRequest, Response, StreamResponse
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
+from ecrate.blobs.port import BlobStore
+from ecrate.blobs.s3.address import S3Address
+from ecrate.blobs.s3.presigning import Credentials
 from ecrate.domain.names import RegistryRef
 from ecrate.oci.front import OciFront
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
@@ -149,8 +152,8 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     """
     with _usable("database", layout.database):
         _migrate(layout)
-    with _usable("blobs", layout.blobs):
-        FilesystemBlobs(layout.blobs)
+    with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
+        open_blobs(settings, layout).check()
     with _usable("secret_file", layout.secret):
         if not layout.secret.exists():
             _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
@@ -184,7 +187,7 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
 
 
 @contextlib.contextmanager
-def _usable(setting: str, path: Path) -> Iterator[None]:
+def _usable(setting: str, path: Path | str) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error, ValueError) as error:
@@ -219,11 +222,32 @@ def _write_private(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
+def _is_s3(url: str) -> bool:
+    return url.startswith("s3://")
+
+
+def open_blobs(settings: Settings, layout: Layout) -> BlobStore:
+    """Give the blob store that the settings name; raises `SettingError` for a bad address."""
+    if not _is_s3(settings.blobs):
+        return FilesystemBlobs(layout.blobs)
+    from ecrate.blobs.s3.store import S3Blobs
+
+    key = (settings.s3_access_key_id, settings.s3_secret_access_key)
+    if any(key) != all(key):
+        raise SettingError("settings 's3_access_key_id' and 's3_secret_access_key' go together")
+    try:
+        address = S3Address.parse(settings.blobs)
+    except ValueError as error:
+        raise SettingError(f"cannot use 'blobs' {settings.blobs}: {error}") from None
+    credentials = Credentials(*key) if all(key) else None
+    return S3Blobs(address, credentials, redirects=settings.blob_redirects)
+
+
 def build_core(settings: Settings, layout: Layout) -> Core:
     """Put drivers and settings together for the operations."""
     return Core(
         database=SqliteDatabase(layout.database),
-        blobs=FilesystemBlobs(layout.blobs),
+        blobs=open_blobs(settings, layout),
         seals=Seals(_read_secret(layout.secret)),
         clock=time.time,
         default_registry=RegistryRef(settings.account_id, settings.region),
@@ -271,7 +295,7 @@ async def _work(
     doors = Doors(
         [
             ("/v2/", OciFront(core, hosts, bodies, threads)),
-            ("/layers/", Downloads(core)),
+            ("/layers/", Downloads(core, threads)),
             ("/healthz", _healthy),
             ("/readyz", _healthy),
             ("/", AwsFront(core, service_model(), hosts, bodies, threads)),

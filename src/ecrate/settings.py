@@ -33,6 +33,9 @@ class Settings:
     workers: int = 0
     database: str = ""
     blobs: str = ""
+    blob_redirects: bool = True
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = ""
     dev: bool = False
     dev_anywhere: bool = False
     account_id: str = "000000000000"
@@ -177,7 +180,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "public_url": (_url, "http://HOST[:PORT] or https://HOST[:PORT]"),
     "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
     "database": (_matches(r"|sqlite:///.+"), "sqlite:///PATH"),
-    "blobs": (_matches(r"|file:///.+"), "file:///PATH"),
+    "blobs": (_matches(r"|file:///.+|s3://.+"), "file:///PATH or s3://BUCKET[/PREFIX][?...]"),
     "shutdown_grace": _seconds(0),
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),

@@ -55,6 +55,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
     errors.StorageFull: "ServerException",
+    errors.StoreUnavailable: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }
@@ -94,4 +95,5 @@ def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[s
             "uploadId": error.upload_id,
             "lastValidByteReceived": error.last_valid_byte_received,
         }
-    return _STATUSES.get(code, 400), code, body
+    status = 503 if isinstance(error, errors.StoreUnavailable) else _STATUSES.get(code, 400)
+    return status, code, body

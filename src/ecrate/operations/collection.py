@@ -58,13 +58,13 @@ def collect(core: Core) -> Collected:
         links = store.unlink_lapsed_layers(tx, now - limits.layer_grace, BATCH)
         blobs = store.condemn_unlinked_blobs(tx, now, BATCH)
     with core.database.read() as tx:
-        keys = store.list_garbage(tx, now - limits.quarantine, BATCH)
-    for key in keys:
-        core.blobs.delete(key)
-    if keys:
+        garbage = store.list_garbage(tx, now - limits.quarantine, BATCH)
+    for key, state in garbage:
+        core.blobs.delete(key, state)
+    if garbage:
         with core.database.write() as tx:
-            store.delete_garbage(tx, keys)
-    return Collected(links, blobs, uploads, len(keys))
+            store.delete_garbage(tx, [key for key, _ in garbage])
+    return Collected(links, blobs, uploads, len(garbage))
 
 
 def collect_strays(core: Core) -> int:
@@ -74,10 +74,10 @@ def collect_strays(core: Core) -> int:
     to account for.
     """
     count = 0
-    for key in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
+    for key, state in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
         with core.database.read() as tx:
             is_known = store.is_known_key(tx, key)
         if not is_known:
-            core.blobs.delete(key)
+            core.blobs.delete(key, state)
             count += 1
     return count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ecrate.store.database import Transaction
-from ecrate.store.layers import insert_garbage
+from ecrate.store.layers import Garbage, insert_garbage
 
 
 def unlink_lapsed_layers(tx: Transaction, before: float, limit: int) -> int:
@@ -32,7 +32,7 @@ def condemn_unlinked_blobs(tx: Transaction, now: float, limit: int) -> int:
             blob_id,
         )
         if row is not None:
-            removed.append((row[0], row[1], row[2]))
+            removed.append(Garbage(row[0], row[2], row[1]))
     insert_garbage(tx, removed, now)
     return len(candidates)
 
@@ -41,11 +41,11 @@ def delete_idle_uploads(tx: Transaction, before: float, now: float, limit: int) 
     """End uploads that nobody wrote to since `before`; their bytes become garbage."""
     rows = tx.all(
         "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE touched_at < ? "
-        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size",
+        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size, blob_state",
         before,
         limit,
     )
-    insert_garbage(tx, [(key, None, size) for key, size in rows], now)
+    insert_garbage(tx, [Garbage(key, size, state=state) for key, size, state in rows], now)
     return len(rows)
 
 
@@ -59,12 +59,14 @@ def forget_completed_uploads(tx: Transaction, before: float, limit: int) -> int:
     )
 
 
-def list_garbage(tx: Transaction, before: float, limit: int) -> list[str]:
-    """Give keys that have been in quarantine since before `before`."""
+def list_garbage(tx: Transaction, before: float, limit: int) -> list[tuple[str, bytes]]:
+    """Give keys, with the blob store's state, that are in quarantine since before `before`."""
     rows = tx.all(
-        "SELECT key FROM garbage WHERE removed_at <= ? ORDER BY removed_at LIMIT ?", before, limit
+        "SELECT key, blob_state FROM garbage WHERE removed_at <= ? ORDER BY removed_at LIMIT ?",
+        before,
+        limit,
     )
-    return [row[0] for row in rows]
+    return [(row[0], bytes(row[1])) for row in rows]
 
 
 def delete_garbage(tx: Transaction, keys: list[str]) -> None:
@@ -73,13 +75,15 @@ def delete_garbage(tx: Transaction, keys: list[str]) -> None:
 
 
 def is_known_key(tx: Transaction, key: str) -> bool:
-    """Tell whether any row accounts for the bytes under `key`."""
+    """Tell whether any row accounts for the bytes under `key`: it may be an upload's id with
+    something behind a dot.
+    """
     return (
         tx.one(
             "SELECT 1 FROM blobs WHERE key = ? UNION ALL SELECT 1 FROM uploads WHERE id = ? "
             "AND completed_digest IS NULL UNION ALL SELECT 1 FROM garbage WHERE key = ?",
             key,
-            key,
+            key.partition(".")[0],
             key,
         )
         is not None

@@ -151,8 +151,9 @@ def delete_repository(tx: Transaction, repository_id: int, now: float) -> None:
         repository_id,
     )
     tx.run(
-        "INSERT INTO garbage (key, size, removed_at) "
-        "SELECT id, size, ? FROM uploads WHERE repository_id = ? AND completed_digest IS NULL",
+        "INSERT INTO garbage (key, size, blob_state, removed_at) "
+        "SELECT id, size, blob_state, ? FROM uploads "
+        "WHERE repository_id = ? AND completed_digest IS NULL",
         now,
         repository_id,
     )
