@@ -27,7 +27,7 @@ class Seen:
 class Proxy:
     """`loses` tells, of a request's name, whether its answer gets lost; `spoils` whether the last
     byte of its body gets changed; `answers` gives, of name, head and body, the answer that the
-    proxy gives itself, if it is to.
+    proxy gives itself, if it is to. While it `is_away`, it closes every connection.
     """
 
     port: int
@@ -35,6 +35,7 @@ class Proxy:
     loses: Callable[[str], bool] = lambda _: False
     spoils: Callable[[str], bool] = lambda _: False
     answers: Callable[[str, bytes, bytes], bytes] = lambda *_: b""
+    is_away: bool = False
     seen: Seen = field(default_factory=Seen)
 
     @property
@@ -57,7 +58,7 @@ class Proxy:
 
     def _pass_on(self, client: socket.socket, server: socket.socket) -> bool:
         head, rest = _read_head(client)
-        if not head:
+        if not head or self.is_away:
             return False
         name = _name(head)
         self.seen.names.append(name)
