@@ -27,6 +27,7 @@ from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
+from ecrate.domain.errors import StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.oci.front import OciFront
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
@@ -51,6 +52,7 @@ _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
 _SECRET_SIZE: Final = 32
 _SWEEP_EVERY: Final = 24 * 3600.0
+_PAUSE_WITHOUT_STORE: Final = 30.0
 _PART_BUFFER: Final = 32 * 1024 * 1024
 
 
@@ -342,6 +344,8 @@ def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> No
             if not collect(core).is_idle:
                 pause = 0.01
             run_lifecycle_policies(core, may_go_on)
+        except StoreUnavailable:
+            pause = _PAUSE_WITHOUT_STORE  # whoever could not reach it has said why
         except Exception:  # noqa: BLE001 - collecting goes on whatever one batch met
             _LOG.exception("the collector failed; it tries again in a minute")
             pause = 60.0

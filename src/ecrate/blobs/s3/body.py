@@ -34,6 +34,9 @@ class Body:
         self._next += 1
         return self._pieces[self._next - 1]
 
+    def joined(self) -> bytes:
+        return b"".join(self._pieces)
+
     def tell(self) -> int:
         return sum(map(len, self._pieces[: self._next]))
 

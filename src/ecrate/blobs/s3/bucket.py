@@ -34,6 +34,7 @@ _CONTENT_TYPE: Final = "application/octet-stream"
 _GONE: Final = frozenset({"NoSuchKey", "NoSuchUpload", "NotFound", "404"})
 _FULL: Final = frozenset({"InsufficientStorage", "XMinioStorageFull", "QuotaExceeded", "507"})
 _SERVER_ERROR: Final = 500
+_SMALL_BODY: Final = 1024 * 1024
 
 
 class _UncheckedError(ValueError):
@@ -73,7 +74,7 @@ class Bucket:
             self._client.put_object(
                 Bucket=self._name,
                 Key=self._key(key),
-                Body=cast("Any", body) if len(body) else b"",
+                Body=_for_botocore(body),
                 ContentType=_CONTENT_TYPE,
                 **sums,
             )
@@ -96,7 +97,7 @@ class Bucket:
                 Key=self._key(key),
                 UploadId=upload,
                 PartNumber=number,
-                Body=cast("Any", body),
+                Body=_for_botocore(body),
                 **sums,
             )
             return Part(number, len(body), answer["ETag"])
@@ -278,6 +279,11 @@ class _Connection:
             _LOG.error("there are no credentials for the blob store any more")
             raise StoreUnavailable
         return Credentials(now.access_key, now.secret_key, now.token or "")
+
+
+def _for_botocore(body: Body) -> Any:
+    """Give a small body as bytes, which go out with the head: a file has to be asked for first."""
+    return body.joined() if len(body) <= _SMALL_BODY else body
 
 
 def _is_checked(client: S3Client, integrity: Integrity, place: tuple[str, str, str]) -> bool:
