@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,11 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
+import psutil
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.images import digest_of
-from tests.support.proxy import Proxy, running_proxy
+from tests.support.proxy import Proxy, once, running_proxy
 from tests.support.registry import finish_upload, pull_blob, push_blob, some_bytes, start_upload
 from tests.support.s3 import running_on_s3, url_of
 from tests.support.seaweed import KEY, S3Server
@@ -246,7 +249,8 @@ class Away:
 
 
 @pytest.fixture(scope="module")
-def away(s3_server: S3Server) -> Iterator[Away]:
+def disturbed(s3_server: S3Server) -> Iterator[Away]:
+    """A server whose way to the store can be disturbed."""
     with (
         tempfile.TemporaryDirectory() as folder,
         running_proxy(s3_server.port) as proxy,
@@ -258,9 +262,16 @@ def away(s3_server: S3Server) -> Iterator[Away]:
     ):
         name = make_repository(server.ecr())
         with server.http() as client:
-            digest = push_blob(client, name, b"content")
-        proxy.is_away = True
+            digest = push_blob(client, name, CONTENT[:MIB])
         yield Away(server, proxy, name, digest)
+
+
+@pytest.fixture
+def away(disturbed: Away) -> Iterator[Away]:
+    """The same while the store cannot be reached."""
+    disturbed.proxy.is_away = True
+    yield disturbed
+    disturbed.proxy.is_away = False
 
 
 def test_push_without_the_store_is_told_to_come_back(away: Away) -> None:
@@ -306,8 +317,47 @@ def test_server_goes_on_once_the_store_is_back(away: Away) -> None:
     away.proxy.is_away = False
 
     with away.server.http() as client:
-        assert pull_blob(client, away.name, away.digest) == b"content"
+        assert pull_blob(client, away.name, away.digest) == CONTENT[:MIB]
         assert push_blob(client, away.name, b"more")
+
+
+def test_answer_that_the_store_breaks_off_is_not_taken_for_whole(disturbed: Away) -> None:
+    disturbed.proxy.cuts = once("GET")
+    path = f"/v2/{disturbed.name}/blobs/{disturbed.digest}"
+    with disturbed.server.http() as client:
+        with pytest.raises(httpx.RemoteProtocolError):
+            client.get(path)
+
+        assert client.get(path).content == CONTENT[:MIB]
+
+
+def test_long_stream_takes_little_memory(between: Server) -> None:
+    count = int(os.environ.get("ECRATE_STREAM_MIB", "160"))
+    piece, hasher, received = CONTENT[:MIB], hashlib.sha256(), hashlib.sha256()
+    for _ in range(count):
+        hasher.update(piece)
+    name, digest = make_repository(between.ecr()), f"sha256:{hasher.hexdigest()}"
+    before = memory_of(between)
+    with between.http() as client:
+        location = start_upload(client, name)
+        sent = client.patch(location, content=itertools.repeat(piece, count), timeout=3600)
+        peak = memory_of(between)
+        stored = client.put(location, params={"digest": digest}, timeout=3600)
+        with client.stream("GET", f"/v2/{name}/blobs/{digest}") as answer:
+            for data in answer.iter_raw():
+                received.update(data)
+
+    assert (sent.status_code, stored.status_code) == (202, 201)
+    assert received.hexdigest() == hasher.hexdigest()
+    assert peak - before < 64 * MIB
+    assert memory_of(between) - before < 64 * MIB
+
+
+def memory_of(server: Server) -> int:
+    """Give the bytes that the server's processes have of their own."""
+    parent = psutil.Process(server.process.pid)
+    processes = [parent, *parent.children(recursive=True)]
+    return sum(process.memory_full_info().uss for process in processes)
 
 
 @pytest.mark.parametrize(

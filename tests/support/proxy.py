@@ -25,14 +25,16 @@ class Seen:
 
 @dataclass
 class Proxy:
-    """`loses` tells, of a request's name, whether its answer gets lost; `spoils` whether the last
-    byte of its body gets changed; `answers` gives, of name, head and body, the answer that the
-    proxy gives itself, if it is to. While it `is_away`, it closes every connection.
+    """`loses` tells, of a request's name, whether its answer gets lost, `cuts` whether half of it
+    does; `spoils` whether the last byte of its body gets changed; `answers` gives, of name, head
+    and body, the answer that the proxy gives itself, if it is to. While it `is_away`, it closes
+    every connection.
     """
 
     port: int
     upstream: int
     loses: Callable[[str], bool] = lambda _: False
+    cuts: Callable[[str], bool] = lambda _: False
     spoils: Callable[[str], bool] = lambda _: False
     answers: Callable[[str, bytes, bytes], bytes] = lambda *_: b""
     is_away: bool = False
@@ -77,6 +79,9 @@ class Proxy:
             rest = _read_body(server, answer, rest)
         if self.loses(name):
             self.seen.lost.append(name)
+            return False
+        if self.cuts(name):
+            client.sendall((answer + rest)[: (len(answer) + len(rest)) // 2])
             return False
         client.sendall(answer + rest)
         return True
