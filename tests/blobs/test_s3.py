@@ -17,11 +17,10 @@ from msgspec.structs import replace
 from ecrate.blobs.port import BusyError
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.bucket import Bucket
-from ecrate.blobs.s3.memory import Segments
 from ecrate.blobs.s3.presigning import Credentials
 from ecrate.blobs.s3.state import State
 from ecrate.blobs.s3.store import S3Blobs
-from ecrate.blobs.s3.upload import S3Upload
+from ecrate.blobs.s3.upload import Resources, S3Upload
 from ecrate.domain.errors import LimitExceeded, StoreUnavailable
 from tests.support.proxy import (
     ACCEPTED,
@@ -281,16 +280,17 @@ def test_layer_of_the_largest_size_fits_into_the_part_numbers() -> None:
 
 @pytest.mark.parametrize("memory", [6, 12])
 def test_short_memory_makes_smaller_parts(s3_server: S3Server, key: str, memory: int) -> None:
-    pool = Segments(memory)
+    resources = Resources(memory, 2)
     bucket = Bucket(s3_server.make_address(), KEY)
-    with contextlib.closing(S3Upload(bucket, pool, key, RowView(Row()), State())) as file:
+    with contextlib.closing(S3Upload(bucket, resources, key, RowView(Row()), State())) as file:
         file.start(0)
         file.write(CONTENT)
         state = State.unpacked(file.sync().state)
 
     assert state.size == len(CONTENT)
     assert all(5 * MIB <= part.size <= memory * MIB for part in state.parts)
-    assert [pool.take(0) is not None for _ in range(memory + 1)] == [True] * memory + [False]
+    left = [resources.memory.take(0) is not None for _ in range(memory + 1)]
+    assert left == [True] * memory + [False]
 
 
 def test_object_of_somebody_else_is_left_alone(uploads: Uploads, s3_server: S3Server) -> None:

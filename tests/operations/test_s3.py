@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from ecrate.domain.names import RepositoryRef
 from ecrate.operations import repositories, uploads
 from ecrate.operations.claims import CLAIM_SECONDS
 from ecrate.operations.collection import collect, collect_strays
-from tests.support.core import DAY, HOUR, Bench, InterruptedDatabase
+from tests.support.core import DAY, HOUR, Bench, Clock, InterruptedDatabase
 from tests.support.images import digest_of
 from tests.support.proxy import NOT_IMPLEMENTED, answering, once, running_proxy
 from tests.support.registry import some_bytes
@@ -47,16 +48,16 @@ def address(s3_server: S3Server) -> S3Address:
 
 
 @pytest.fixture
-def make_node(make_bench: Callable[..., Bench], address: S3Address) -> Callable[[], Bench]:
+def make_node(tmp_path: Path, address: S3Address) -> Iterator[Callable[[], Bench]]:
     """Make nodes that share a database and the store."""
+    with contextlib.ExitStack() as opened:
 
-    def make() -> Bench:
-        bench = make_bench()
-        bench.clock.now = time.time()
-        bench.core = replace(bench.core, blobs=S3Blobs(address, KEY))
-        return bench
+        def make() -> Bench:
+            bench = Bench(tmp_path, Clock(time.time()), blob_store=S3Blobs(address, KEY))
+            opened.callback(bench.close)
+            return bench
 
-    return make
+        yield make
 
 
 @pytest.fixture
@@ -361,13 +362,16 @@ def test_store_that_is_away_leaves_the_upload_as_it_was(
 
 
 class UncertainDatabase(InterruptedDatabase):
-    """Loses the answer to a commit once, after `writes` that are answered."""
+    """Loses the answer to the last of so many `writes`."""
 
     writes = 1_000_000
 
     @override
+    def write(self) -> Any:
+        return self._write()
+
     @contextlib.contextmanager
-    def write(self) -> Iterator[Any]:
+    def _write(self) -> Iterator[Any]:
         with super().write() as tx:
             yield tx
         self.writes -= 1
@@ -377,10 +381,9 @@ class UncertainDatabase(InterruptedDatabase):
 
 @pytest.mark.parametrize("content", [SMALL, LARGE], ids=["small", "large"])
 def test_part_whose_commit_got_no_answer_counts(
-    tmp_path: Any, address: S3Address, content: bytes
+    tmp_path: Path, address: S3Address, content: bytes
 ) -> None:
-    node = Bench(tmp_path, engine=UncertainDatabase)
-    node.core = replace(node.core, blobs=S3Blobs(address, KEY))
+    node = Bench(tmp_path, engine=UncertainDatabase, blob_store=S3Blobs(address, KEY))
     ref = node.create("one")
     upload_id = node.begin(ref, b"start")
     node.database.writes = 2  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from typing import Any
 from typing_extensions import override
 
 from ecrate.blobs.filesystem import FilesystemBlobs, FileUpload
-from ecrate.blobs.port import Stored, UploadRow
+from ecrate.blobs.port import BlobStore, Stored, UploadRow
 from ecrate.domain.images import parse_manifest
 from ecrate.domain.layers import Part
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
@@ -93,21 +93,27 @@ class InterruptedBlobs(FilesystemBlobs):
 
 @dataclass
 class Bench:
-    """A core, its folder, its clock, and a caller who works with it."""
+    """A core, its folder, its clock, and a caller who works with it.
+
+    Its blobs are files, which can be interrupted, unless a `blob_store` is given.
+    """
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
     caller: Caller = CALLER
     options: dict[str, Any] = field(default_factory=dict)
     engine: type[InterruptedDatabase] = InterruptedDatabase
+    blob_store: BlobStore | None = None
 
     def __post_init__(self) -> None:
         if not (self.folder / "ecrate.db").exists():
             migrate(self.folder / "ecrate.db")
         self.database = self.engine(self.folder / "ecrate.db")
-        self.blobs = InterruptedBlobs(self.folder)
+        blobs = self.blob_store
+        if blobs is None:
+            blobs = self.blobs = InterruptedBlobs(self.folder)
         self.core = Core(
-            self.database, self.blobs, Seals(bytes(32)), self.clock, REGISTRY, **self.options
+            self.database, blobs, Seals(bytes(32)), self.clock, REGISTRY, **self.options
         )
 
     def close(self) -> None:

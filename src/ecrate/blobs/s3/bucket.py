@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import threading
@@ -14,6 +15,7 @@ from uuid import uuid4
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader, create_loader
 
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.body import Body, Integrity, Piece, TwoFacedBody
@@ -238,6 +240,7 @@ class _Connection:
         self, address: S3Address, credentials: Credentials | None, *, signs_bodies: bool = False
     ) -> None:
         self._session = botocore.session.Session(profile=address.profile or None)
+        self._session.register_component("data_loader", _loader())
         self.region = address.region or self._session.get_config_variable("region") or "us-east-1"
         options: dict[str, Any] = {
             # `ecrate env` sets one, and a server is not to take itself for its store.
@@ -279,6 +282,12 @@ class _Connection:
             _LOG.error("there are no credentials for the blob store any more")
             raise StoreUnavailable
         return Credentials(now.access_key, now.secret_key, now.token or "")
+
+
+@functools.cache
+def _loader() -> Loader:
+    """Give what reads botocore's description of S3, once a process."""
+    return create_loader()
 
 
 def _for_botocore(body: Body) -> Any:

@@ -15,12 +15,12 @@ from typing import BinaryIO, Final
 from ecrate.blobs.port import Stored, UploadRow
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.bucket import Bucket
-from ecrate.blobs.s3.memory import Segments
 from ecrate.blobs.s3.presigning import Credentials
 from ecrate.blobs.s3.state import State
-from ecrate.blobs.s3.upload import S3Upload, claimed
+from ecrate.blobs.s3.upload import Resources, S3Upload, claimed
 
 _MEMORY: Final = 256  # MiB that all uploads of a process share
+_SENDERS: Final = 16
 # Other objects below the prefix are none of ours, and no sweep may touch them.
 _OURS: Final = re.compile(r"(probe-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.[0-9a-f]{16})?")
 
@@ -35,7 +35,7 @@ class S3Blobs:
     ) -> None:
         """`redirects`: clients may be sent to the store. Nothing is connected yet."""
         self._bucket = Bucket(address, credentials)
-        self._memory = Segments(_MEMORY)
+        self._resources = Resources(_MEMORY, _SENDERS)
         self._redirects = redirects
 
     def check(self) -> None:
@@ -51,7 +51,7 @@ class S3Blobs:
         wait: float,
     ) -> S3Upload:
         state = row.claim(lambda data: claimed(State.unpacked(data)).packed(), wait)
-        return S3Upload(self._bucket, self._memory, key, row, State.unpacked(state))
+        return S3Upload(self._bucket, self._resources, key, row, State.unpacked(state))
 
     def commit(self, key: str, state: bytes) -> Stored:
         sealed = State.unpacked(state)

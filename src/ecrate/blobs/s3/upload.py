@@ -1,9 +1,9 @@
 """The one writer of an upload on an S3 store.
 
-Bytes are gathered in memory and go to the store as parts of about 20 MiB. What is left when the
-request ends becomes a part too if it is large enough, otherwise an object of its own, the tail; the
-next writer takes the tail into its first part. An upload that fits into one piece has a tail only,
-which is the blob as it stands.
+Bytes are gathered in memory and go to the store as parts of about 20 MiB, one at a time and while
+the next one is gathered. What is left when the request ends becomes a part too if it is large
+enough, otherwise an object of its own, the tail; the next writer takes the tail into its first
+part. An upload that fits into one piece has a tail only, which is the blob as it stands.
 
 Nothing is ever written twice under one name: part numbers are reserved in the upload's row before
 they are used, an object's key is new each time. So whatever a writer does that lost its claim
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import BinaryIO, Final
 
 from msgspec.structs import replace
@@ -22,7 +23,7 @@ from ecrate.blobs.hashing import Buffer as Bytes
 from ecrate.blobs.port import BusyError, Kept, UploadRow
 from ecrate.blobs.s3.bucket import Bucket
 from ecrate.blobs.s3.memory import MIB, Buffer, Segments
-from ecrate.blobs.s3.state import State
+from ecrate.blobs.s3.state import Part, State
 from ecrate.domain.errors import LimitExceeded, StorageFull, StoreUnavailable
 
 # Source: Amazon S3 user guide, "Amazon S3 multipart upload limits".
@@ -45,26 +46,36 @@ def claimed(state: State) -> State:
     return replace(state, next_number=state.next_number + _RESERVED_AT_FIRST)
 
 
+class Resources:
+    """What all uploads of a process share: memory in MiB, and threads that send parts."""
+
+    def __init__(self, memory: int, threads: int) -> None:
+        self.memory = Segments(memory)
+        self.senders = ThreadPoolExecutor(threads, thread_name_prefix="sender")
+
+
 class S3Upload:
     """Holds the claim in the upload's row from the beginning to `close`."""
 
     def __init__(
-        self, bucket: Bucket, memory: Segments, key: str, row: UploadRow, state: State
+        self, bucket: Bucket, resources: Resources, key: str, row: UploadRow, state: State
     ) -> None:
         """`state` is the row's from before it was `claimed`."""
         self._bucket = bucket
+        self._senders = resources.senders
+        self._sending: Future[Part] | None = None
         self._key = key
         self._row = row
         self._counted = state
         self._state = state
         self._reserved = state.next_number + _RESERVED_AT_FIRST
-        self._buffer = Buffer(memory)
+        self._buffer = Buffer(resources.memory)
         self._written_tails: list[str] = []
 
     def start(self, size: int) -> None:
         if self._counted.size != size:
             raise FileNotFoundError("the upload has other bytes than its row counts")
-        self._buffer.clear()
+        self._discard()
         self._state = self._without_uncounted()
 
     def write(self, data: Bytes) -> None:
@@ -81,11 +92,12 @@ class S3Upload:
 
     def sync(self) -> Kept:
         if self._buffer.size:
-            is_one_of_many = bool(self._state.parts) and self._is_enough()
+            is_one_of_many = self._has_parts and self._is_enough()
             if is_one_of_many or self._buffer.size >= _SINGLE:
                 self._put_part(self._buffer.split(self._buffer.size))
             else:
                 self._put_tail()
+        self._settle()
         tails = {self._counted.tail, *self._written_tails} - {"", self._state.tail}
         return Kept(self._state.packed(), tuple(sorted(tails)))
 
@@ -108,6 +120,7 @@ class S3Upload:
             if self._state.tail_size:
                 self._take_up_tail()
                 self._put_part(self._buffer.split(self._buffer.size))
+                self._settle()
             # In the row before the store hears of it: a writer with another idea of what the
             # parts are must not come between.
             self._state = replace(self._state, tail=tail, is_sealed=True)
@@ -116,7 +129,7 @@ class S3Upload:
         return self._state.packed()
 
     def close(self) -> None:
-        self._buffer.clear()
+        self._discard()
         with contextlib.suppress(StoreUnavailable, StorageFull):
             if self._row.release(self._without_uncounted().packed()):
                 # The claim was still there, so these never counted and never will.
@@ -147,30 +160,60 @@ class S3Upload:
             raise BusyError
         return count
 
+    @property
+    def _has_parts(self) -> bool:
+        return self._sending is not None or bool(self._state.parts)
+
     def _is_enough(self) -> bool:
         """Tell whether what is in memory may be a part with others behind it."""
         is_early = self._state.next_number <= _SMALL_PARTS
         return self._buffer.size >= (_SMALLEST_PART if is_early else _SMALLEST_LATE_PART)
 
     def _put_part(self, buffer: Buffer) -> None:
+        """Begin to send a part, once the one before has arrived."""
         try:
-            state = self._state
-            if not state.multipart:
-                target = self._new_key()
-                state = replace(state, multipart=self._bucket.begin(target), target=target)
-            number = state.next_number
-            if number > _MOST_PARTS:
-                raise LimitExceeded(f"An upload can have at most {_MOST_PARTS} parts in the store")
-            # The number is used up whatever becomes of the request.
-            self._state = replace(state, next_number=number + 1)
-            if number >= self._reserved:
-                self._reserved = number + _RESERVED
-                kept = replace(self._without_uncounted(), next_number=self._reserved)
-                self._row.keep(kept.packed())
-            part = self._bucket.put_part(state.target, state.multipart, number, buffer.pieces())
-            self._state = replace(self._state, parts=(*state.parts, part))
+            self._settle()
+            number = self._take_number()
+        except BaseException:
+            buffer.clear()
+            raise
+        self._sending = self._senders.submit(self._send, self._state, number, buffer)
+
+    def _send(self, state: State, number: int, buffer: Buffer) -> Part:
+        try:
+            return self._bucket.put_part(state.target, state.multipart, number, buffer.pieces())
         finally:
             buffer.clear()
+
+    def _settle(self) -> None:
+        """Wait until the part under way has arrived; raises what it failed with."""
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            part = sending.result()
+            self._state = replace(self._state, parts=(*self._state.parts, part))
+
+    def _discard(self) -> None:
+        self._buffer.clear()
+        sending, self._sending = self._sending, None
+        if sending is not None:
+            wait([sending])
+
+    def _take_number(self) -> int:
+        """Give a part number that nobody else uses, beginning the multipart upload if need be."""
+        state = self._state
+        number = state.next_number
+        if number > _MOST_PARTS:
+            raise LimitExceeded(f"An upload can have at most {_MOST_PARTS} parts in the store")
+        if not state.multipart:
+            target = self._new_key()
+            state = replace(state, multipart=self._bucket.begin(target), target=target)
+        # The number is used up whatever becomes of the request.
+        self._state = replace(state, next_number=number + 1)
+        if number >= self._reserved:
+            self._reserved = number + _RESERVED
+            kept = replace(self._without_uncounted(), next_number=self._reserved)
+            self._row.keep(kept.packed())
+        return number
 
     def _put_tail(self) -> None:
         key = self._new_key()
