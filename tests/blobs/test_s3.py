@@ -207,6 +207,19 @@ def test_writer_that_lost_its_claim_damages_nothing(uploads: Uploads, key: str) 
     assert uploads.blob(uploads.commit(key).key) == CONTENT
 
 
+def test_writer_that_lost_its_claim_cannot_seal(uploads: Uploads, proxy: Proxy, key: str) -> None:
+    uploads.write(key, CONTENT)
+    with contextlib.closing(uploads.open(key)) as zombie:
+        zombie.start(len(CONTENT))
+        uploads.row(key).claim = None
+        uploads.write(key, b"more")
+        with pytest.raises(BusyError):
+            zombie.seal()
+
+    assert proxy.count("POST uploadId") == 0
+    assert uploads.blob(uploads.commit(key).key) == CONTENT + b"more"
+
+
 def test_part_number_is_never_used_twice(uploads: Uploads, proxy: Proxy, key: str) -> None:
     uploads.write(key, CONTENT)
     zombie = uploads.open(key)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from typing_extensions import override
 
+from ecrate.blobs.port import Stored
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.store import S3Blobs
 from ecrate.domain.errors import (
@@ -23,7 +24,7 @@ from ecrate.domain.errors import (
     UploadBusy,
     UploadNotFound,
 )
-from ecrate.domain.layers import MIB
+from ecrate.domain.layers import MIB, MIN_PART_SIZE
 from ecrate.domain.names import RepositoryRef
 from ecrate.operations import repositories, uploads
 from ecrate.operations.claims import CLAIM_SECONDS
@@ -176,6 +177,54 @@ def test_writer_that_was_overtaken_changes_nothing(
 
     other.send(ref, upload_id, len(PARTS[0]) + len(PARTS[1]), PARTS[2])
     assert other.read(ref, other.complete(ref, upload_id)) == LARGE
+
+
+def test_writer_that_was_overtaken_cannot_count_its_bytes(
+    node: Bench, other: Bench, ref: RepositoryRef
+) -> None:
+    upload_id = node.begin(ref)
+    other.clock.advance(CLAIM_SECONDS + 1)
+    with uploads.LayerWriter(node.core, node.caller, ref, upload_id) as zombie:
+        zombie.write(b"z")
+        with uploads.LayerWriter(other.core, other.caller, ref, upload_id) as writer:
+            writer.write(SMALL)
+            with pytest.raises(UploadNotFound):
+                zombie.commit()
+            writer.commit()
+
+    assert other.read(ref, other.complete(ref, upload_id)) == SMALL
+
+
+class PausedBlobs(S3Blobs):
+    """Does `after_commit` once, right behind a commit."""
+
+    after_commit: Callable[[], object] = staticmethod(lambda: None)
+
+    @override
+    def commit(self, key: str, state: bytes) -> Stored:
+        stored = super().commit(key, state)
+        deed, self.after_commit = self.after_commit, lambda: None
+        deed()
+        return stored
+
+
+def test_complete_that_was_overtaken_by_a_part_does_not_lose_it(
+    node: Bench, other: Bench, ref: RepositoryRef, address: S3Address
+) -> None:
+    upload_id = node.begin(ref, bytes(MIN_PART_SIZE))
+    blobs = PausedBlobs(address, KEY)
+    node.core = replace(node.core, blobs=blobs)
+
+    def overtake() -> None:
+        other.clock.advance(CLAIM_SECONDS + 1)
+        other.send(ref, upload_id, MIN_PART_SIZE, SMALL)
+
+    blobs.after_commit = overtake
+    with pytest.raises(UploadBusy):
+        node.complete(ref, upload_id)
+
+    collect(other.core)
+    assert other.read(ref, other.complete(ref, upload_id)) == bytes(MIN_PART_SIZE) + SMALL
 
 
 def test_writer_that_was_overtaken_is_told_when_it_renews(
