@@ -360,6 +360,19 @@ def memory_of(server: Server) -> int:
     return sum(process.memory_full_info().uss for process in processes)
 
 
+def test_store_of_another_database_stops_the_start(s3_server: S3Server, tmp_path: Path) -> None:
+    address = s3_server.make_address()
+    with running_on_s3(tmp_path / "one", address):
+        pass
+    with running_on_s3(tmp_path / "one", address):
+        pass
+
+    code, said = refusal(tmp_path / "two", ECRATE_BLOBS=url_of(address))
+
+    assert code == 2
+    assert said.startswith(f"ecrate: cannot use 'blobs' {url_of(address)}: they are those of ano")
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -387,21 +400,26 @@ def test_store_that_cannot_be_used_stops_the_start_with_one_line(
     s3_server: S3Server, tmp_path: Path, change: dict[str, str], said: str
 ) -> None:
     url = url_of(s3_server.make_address())
-    environment = {
-        **plain_environment(),
-        "ECRATE_BLOBS": url,
-        "ECRATE_S3_ACCESS_KEY_ID": KEY.key_id,
-        "ECRATE_S3_SECRET_ACCESS_KEY": KEY.secret,
-        **{name: value.format(url) for name, value in change.items()},
-    }
+    settings = {name: value.format(url) for name, value in change.items()}
 
+    code, told = refusal(tmp_path, **{"ECRATE_BLOBS": url} | settings)
+
+    assert (code, told) == (2, f"ecrate: {said.format(url)}\n")
+
+
+def refusal(data: Path, **settings: str) -> tuple[int, str]:
+    """Start a server that does not start; give its exit code and what it said."""
     stopped = subprocess.run(
-        [sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(tmp_path)],
-        env=environment,
+        [sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(data)],
+        env={
+            **plain_environment(),
+            "ECRATE_S3_ACCESS_KEY_ID": KEY.key_id,
+            "ECRATE_S3_SECRET_ACCESS_KEY": KEY.secret,
+            **settings,
+        },
         capture_output=True,
         text=True,
         check=False,
         timeout=60,
     )
-
-    assert (stopped.returncode, stopped.stderr) == (2, f"ecrate: {said.format(url)}\n")
+    return stopped.returncode, stopped.stderr

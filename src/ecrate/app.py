@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
@@ -27,7 +28,7 @@ from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
-from ecrate.domain.errors import StoreUnavailable
+from ecrate.domain.errors import EcrateError, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.oci.front import OciFront
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
@@ -37,8 +38,8 @@ from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET
 from ecrate.settings import SettingError, Settings
-from ecrate.store import identities
-from ecrate.store.database import DataTooNewError
+from ecrate.store import identities, installation
+from ecrate.store.database import Database, DataTooNewError
 from ecrate.store.sqlite import SqliteDatabase, migrate
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
@@ -162,6 +163,7 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
         seals = Seals(_read_secret(layout.secret))
     database = SqliteDatabase(layout.database)
     try:
+        _take_place(database, open_blobs(settings, layout), settings.blobs)
         with database.write() as tx:
             if identities.has_principals(tx):
                 return None
@@ -222,6 +224,20 @@ def _write_private(path: Path, text: str) -> None:
         file.flush()
         os.fsync(descriptor)
     temporary.rename(path)
+
+
+def _take_place(database: Database, blobs: BlobStore, url: str) -> None:
+    """Raise `SettingError` if the blobs there are those of another database."""
+    with database.write() as tx:
+        own = installation.find_or_make_id(tx, str(uuid4()))
+    try:
+        owner = blobs.take_place(own)
+    except EcrateError as error:
+        raise SettingError(f"cannot use 'blobs' {url}: {error}") from None
+    if owner != own:
+        raise SettingError(
+            f"cannot use 'blobs' {url}: they are those of another database ({owner}, not {own})"
+        )
 
 
 def _is_s3(url: str) -> bool:

@@ -338,6 +338,14 @@ def test_deleted_blob_stays_readable_where_it_is_open(uploads: Uploads, key: str
     assert content == CONTENT
 
 
+def test_place_belongs_to_who_took_it(uploads: Uploads) -> None:
+    first = uploads.blobs.take_place("a-database")
+    again = uploads.blobs.take_place("a-database")
+
+    assert first == again == "a-database"
+    assert keys_of(uploads.blobs, time.time() + 60) == []
+
+
 def test_list_keys_gives_uploads_and_blobs(uploads: Uploads) -> None:
     keys = sorted(str(uuid4()) for _ in range(3))
     uploads.write(keys[0], CONTENT)

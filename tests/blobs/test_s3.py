@@ -330,6 +330,12 @@ def replace_prefix(address: S3Address, prefix: str) -> S3Address:
     return S3Address(address.bucket, prefix, address.endpoint)
 
 
+def test_place_that_is_taken_is_not_taken_again(uploads: Uploads) -> None:
+    uploads.blobs.take_place("one")
+
+    assert uploads.blobs.take_place("another") == "one"
+
+
 def test_uploads_that_cannot_be_listed_end_the_list(
     uploads: Uploads, proxy: Proxy, key: str
 ) -> None:

@@ -47,6 +47,10 @@ class FilesystemBlobs:
     def check(self) -> None:
         """Making the folders was the check."""
 
+    def take_place(self, owner: str) -> str:
+        """The folder is the data directory's, which has a lock of its own."""
+        return owner
+
     def open_upload(
         self,
         key: str,

@@ -110,6 +110,11 @@ class BlobStore(Protocol):
     def check(self) -> None:
         """Raise `ValueError`, with one line that says why, if the store cannot be used."""
 
+    def take_place(self, owner: str) -> str:
+        """Note that what is stored here belongs to the database `owner`, unless it is noted as
+        another's; give whose it is.
+        """
+
     def open_upload(self, key: str, row: UploadRow, *, is_new: bool, wait: float) -> UploadFile:
         """Open an upload for writing; `is_new` when it may have no bytes yet.
 

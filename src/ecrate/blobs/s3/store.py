@@ -1,6 +1,7 @@
 """Blobs as objects of an S3-compatible store.
 
     PREFIX/<upload id>.<random>   a blob, or the tail of a growing upload
+    PREFIX/owner                  the id of the database that all this belongs to
 
 Nothing is copied when an upload becomes a blob, and nothing is looked up in the store: what there
 is stands in rows.
@@ -8,6 +9,7 @@ is stands in rows.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, Final
@@ -21,6 +23,7 @@ from ecrate.blobs.s3.upload import Resources, S3Upload, claimed
 
 _MEMORY: Final = 256  # MiB that all uploads of a process share
 _SENDERS: Final = 16
+_OWNER: Final = "owner"
 # Other objects below the prefix are none of ours, and no sweep may touch them.
 _OURS: Final = re.compile(r"(probe-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.[0-9a-f]{16})?")
 
@@ -41,6 +44,14 @@ class S3Blobs:
     def check(self) -> None:
         """Raise `ValueError`, with one line that says why, if the store cannot be used."""
         self._bucket.check()
+
+    def take_place(self, owner: str) -> str:
+        # A sweep by another database would find no row for any of the blobs.
+        for _ in range(2):
+            with contextlib.suppress(FileNotFoundError), self._bucket.get(_OWNER) as source:
+                return source.read().decode(errors="replace")
+            self._bucket.put(_OWNER, [owner.encode()])
+        return owner
 
     def open_upload(
         self,

@@ -9,4 +9,9 @@ ALTER TABLE uploads ADD COLUMN claim_until REAL NOT NULL DEFAULT 0;
 -- The same of an upload that was ended before it became a blob.
 ALTER TABLE garbage ADD COLUMN blob_state BLOB NOT NULL DEFAULT x'';
 
+-- One row: who this database is, to blob stores that others may use as well.
+CREATE TABLE installation (
+    id TEXT PRIMARY KEY
+);
+
 UPDATE schema_version SET version = 3, oldest_code = 3;
