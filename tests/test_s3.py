@@ -331,8 +331,9 @@ def test_answer_that_the_store_breaks_off_is_not_taken_for_whole(disturbed: Away
         assert client.get(path).content == CONTENT[:MIB]
 
 
+@pytest.mark.timeout(3600)
 def test_long_stream_takes_little_memory(between: Server) -> None:
-    count = int(os.environ.get("ECRATE_STREAM_MIB", "160"))
+    count = int(os.environ.get("ECRATE_STREAM_MIB", "160"))  # 5120 to be sure
     piece, hasher, received = CONTENT[:MIB], hashlib.sha256(), hashlib.sha256()
     for _ in range(count):
         hasher.update(piece)
@@ -349,8 +350,9 @@ def test_long_stream_takes_little_memory(between: Server) -> None:
 
     assert (sent.status_code, stored.status_code) == (202, 201)
     assert received.hexdigest() == hasher.hexdigest()
-    assert peak - before < 64 * MIB
-    assert memory_of(between) - before < 64 * MIB
+    # Two parts of 25 MiB, botocore, and what the allocators keep.
+    assert peak - before < 112 * MIB
+    assert memory_of(between) - before < 112 * MIB
 
 
 def memory_of(server: Server) -> int:
