@@ -25,7 +25,7 @@ from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.store import identities
 from ecrate.store.database import Transaction
-from ecrate.store.repositories import find_repository_with_policies
+from ecrate.store.repositories import Opened, open_by_name
 from ecrate.store.tagging import list_resource_tags
 
 # Gives the repository that an action is about if the caller may do it.
@@ -47,8 +47,24 @@ def open_repository(
     `RepositoryNotFound`. To a caller from another account whom no policy lets in, nothing
     exists, whether it does or not; a denial within the account is the same either way.
     """
-    repository, own, whole = find_repository_with_policies(tx, ref)
-    policies = [*parsed(own, PolicyKind.REPOSITORY), *parsed(whole, PolicyKind.REGISTRY)]
+    return admit(tx, caller, ref, action, open_by_name(tx, ref), keys=keys)
+
+
+def admit(
+    tx: Transaction,
+    caller: Caller,
+    ref: RepositoryRef,
+    action: str,
+    found: Opened,
+    *,
+    keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
+) -> Repository:
+    """As `open_repository`, where one statement has asked for the repository and for more."""
+    repository = found.repository
+    policies = [
+        *parsed(found.policy, PolicyKind.REPOSITORY),
+        *parsed(found.registry_policy, PolicyKind.REGISTRY),
+    ]
     if repository is not None and (policies or not caller.is_root):
         keys = {**_tag_keys(list_resource_tags(tx, repository.id)), **keys}
     decision = evaluate(tx, caller, ref.registry, action, ref.arn, policies=policies, keys=keys)

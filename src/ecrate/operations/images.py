@@ -25,7 +25,7 @@ from ecrate.domain.images import MAX_MANIFEST_SIZE, Descriptor, Image, Manifest,
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
@@ -159,9 +159,33 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
     `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
     """
+    with core.database.look() as tx:
+        found, row = store.open_image(tx, ref, image_id)
+        repository = admit(tx, caller, ref, "BatchGetImage", found)
+    return _active(core, _checked(row, repository, image_id))
+
+
+def find_images(
+    core: Core, caller: Caller, ref: RepositoryRef, image_ids: Sequence[ImageId | EcrateError]
+) -> list[Image | EcrateError]:
+    """Give for each entry what `find_image` gives or raises; one that is an error already is
+    its own answer.
+    """
+
+    def attempt(entry: ImageId | EcrateError) -> Image | EcrateError:
+        if isinstance(entry, EcrateError):
+            return entry
+        try:
+            return _active(core, _find(tx, repository, entry))
+        except EcrateError as error:
+            return error
+
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        image = _find(tx, repository, image_id)
+        return [attempt(entry) for entry in image_ids]
+
+
+def _active(core: Core, image: Image) -> Image:
     if image.storage.status_at(core.clock()) != "ACTIVE":
         raise ImageInaccessible
     return image
@@ -174,7 +198,7 @@ def read_manifest(core: Core, image: Image) -> bytes:
     """
     content = core.manifests.get(image.id)
     if content is None:
-        with core.database.read() as tx:
+        with core.database.look() as tx:
             content = store.read_manifest(tx, image.id)
         if content is None:
             raise ImageNotFound(image.digest.text, "null", "", "")
@@ -294,9 +318,9 @@ def list_image_referrers(
     *,
     artifact_types: Sequence[str] = (),
     storage: str = "ACTIVE",
-    after: int = 0,
+    after: Position | None = None,
     limit: int = REFERRERS_PAGE,
-) -> tuple[list[Referrer], int | None]:
+) -> tuple[list[Referrer], Position | None]:
     """Give a page of the images that name `subject`, and where the next one goes on.
 
     Without `artifact_types`, those of any. A subject that does not exist has none. A page ends
@@ -308,6 +332,7 @@ def list_image_referrers(
     with core.database.read() as tx:
         # AWS: listing referrers takes the permission to get images.
         repository = open_repository(tx, caller, ref, "BatchGetImage")
+        last_id = _start(repository, after).image_id
         while len(page) < limit:
             step = min(_REFERRERS_STEP, limit - len(page))
             found = store.list_referrers(
@@ -316,7 +341,7 @@ def list_image_referrers(
                 subject,
                 artifact_types=artifact_types,
                 storage=storage,
-                after=after,
+                after=last_id,
                 limit=step + 1,
                 now=core.clock(),
             )
@@ -324,12 +349,12 @@ def list_image_referrers(
                 # A description repeats no more than the manifest says, and adds its digest.
                 room -= one.size + _DESCRIPTOR_SIZE
                 if room < 0 and page:
-                    return page, page[-1].id
+                    return page, Position(repository.id, page[-1].id)
                 page.append(one)
             if len(found) <= step:
                 return page, None
-            after = page[-1].id
-    return page, after
+            last_id = page[-1].id
+    return page, Position(repository.id, last_id)
 
 
 def update_image_storage_class(
@@ -411,6 +436,10 @@ def _find(tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
         image = store.find_tagged_image(tx, repository.id, image_id.tag)
     elif image_id.digest is not None:
         image = store.find_image(tx, repository.id, image_id.digest.text)
+    return _checked(image, repository, image_id)
+
+
+def _checked(image: Image | None, repository: Repository, image_id: ImageId) -> Image:
     if image is None:
         raise ImageNotFound(
             "null" if image_id.digest is None else image_id.digest.text,

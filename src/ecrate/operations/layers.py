@@ -19,11 +19,10 @@ from ecrate.domain.layers import Layer
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_mounting_blobs
 from ecrate.store import layers as store
-from ecrate.store.database import Transaction
 
 _RENEW_EVERY: Final = 3600.0
 _MOUNT_SOURCES: Final = 16
@@ -109,19 +108,33 @@ def check_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> 
     """Give one layer; raises `LayerNotFound`, `LayerInaccessible`. One that `is_fading` has to
     be renewed, and checked again, before a client may be told that it is there.
     """
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        return _readable_layer(core, tx, repository, digest)
+    return _readable_layer(core, caller, ref, digest, "BatchCheckLayerAvailability")[1]
 
 
-def _readable_layer(core: Core, tx: Transaction, repository: Repository, digest: str) -> Layer:
-    name, registry = repository.ref.name, repository.ref.registry
-    layer = store.find_layer(tx, repository.id, digest)
-    if layer is None:
-        raise LayerNotFound(digest, name, registry.id)
-    if store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock()):
-        raise LayerInaccessible(digest, name, registry.id)
-    return layer
+def _readable_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str, action: str
+) -> tuple[Repository, Layer]:
+    with core.database.look() as tx:
+        found, layer, has_archived = store.open_layer(tx, ref, digest)
+        repository = admit(tx, caller, ref, action, found)
+        if layer is None:
+            raise LayerNotFound(digest, ref.name, ref.registry.id)
+        if has_archived and store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock()):
+            raise LayerInaccessible(digest, ref.name, ref.registry.id)
+    return repository, layer
+
+
+def _downloadable_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str
+) -> tuple[Repository, Layer]:
+    repository, layer = _readable_layer(core, caller, ref, digest, "GetDownloadUrlForLayer")
+    if core.parity:
+        with core.database.look() as tx:
+            media_type = store.find_layer_media_type(tx, repository.id, layer.blob_id)
+        if media_type is None:
+            # AWS: API reference of GetDownloadUrlForLayer: only layers that an image refers to.
+            raise LayerInaccessible(digest, ref.name, ref.registry.id)
+    return repository, layer
 
 
 def is_fading(core: Core, layer: Layer) -> bool:
@@ -155,9 +168,7 @@ def _availability(
 
 def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
     """Give a layer that the caller may download; raises `LayerNotFound`, `LayerInaccessible`."""
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        return _readable_layer(core, tx, repository, digest)
+    return _downloadable_layer(core, caller, ref, digest)[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,9 +185,7 @@ def get_download_url_for_layer(
     core: Core, caller: Caller, ref: RepositoryRef, digest: str
 ) -> Download:
     """Tell where to download one layer of this very repository."""
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        layer = _readable_layer(core, tx, repository, digest)
+    repository, layer = _downloadable_layer(core, caller, ref, digest)
     url = find_url(core, layer, DOWNLOAD_LIFETIME)
     if url is not None:
         return Download(url)

@@ -26,7 +26,7 @@ from ecrate.domain.errors import (
     UploadNotFound,
 )
 from ecrate.domain.layers import MAX_PARTS, MIB, MIN_PART_SIZE, Part, Upload
-from ecrate.domain.names import ALGORITHMS, Digest, RepositoryRef
+from ecrate.domain.names import Digest, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.authorization import Opener, open_repository
 from ecrate.operations.claims import ClaimedRow
@@ -254,7 +254,7 @@ def complete_layer_upload(
 ) -> Digest:
     """Make the upload a layer of the repository and give its digest.
 
-    `digests` are the client's; one whose algorithm is not known here is not checked. The first
+    `digests` are the client's; one whose algorithm is not taken here is not checked. The first
     answer is kept for an hour and given again to a retry. Raises `EmptyUpload`,
     `LayerPartTooSmall`, `InvalidLayer`, `LayerAlreadyExists`; only the last ends the upload.
     """
@@ -262,7 +262,7 @@ def complete_layer_upload(
     if upload.completed_digest is None:
         upload = _complete(core, caller, ref, upload, digests, may_be_empty=may_be_empty)
     digest = Digest(upload.completed_digest or "")
-    if digest.text not in digests and any(_is_checkable(given) for given in digests):
+    if digest.text not in digests and any(_is_checkable(core, given) for given in digests):
         raise InvalidLayer(", ".join(digests), digest.text)
     if upload.existed:
         raise LayerAlreadyExists(digest.text, ref.name, ref.registry.id)
@@ -315,7 +315,7 @@ def _verified_digest(
     core: Core, upload: Upload, file: UploadFile | None, digests: Sequence[str]
 ) -> Digest:
     """Give the digest under which the layer is stored: the one given that its bytes have."""
-    checkable = [Digest(given) for given in digests if _is_checkable(given)]
+    checkable = [Digest(given) for given in digests if _is_checkable(core, given)]
     names = {digest.algorithm for digest in checkable} or {"sha256"}
     actual = [Digest(f"{name}:{_hexdigest(core, upload, file, name)}") for name in names]
     for digest in checkable:
@@ -329,8 +329,8 @@ def _verified_digest(
     return actual[0]
 
 
-def _is_checkable(digest: str) -> bool:
-    return digest.partition(":")[0] in ALGORITHMS
+def _is_checkable(core: Core, digest: str) -> bool:
+    return digest.partition(":")[0] in core.algorithms
 
 
 def _hexdigest(core: Core, upload: Upload, file: UploadFile | None, algorithm: str) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ecrate.domain.layers import Layer, Upload
-from ecrate.domain.names import Digest, RegistryRef
+from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
 from ecrate.store.database import Row, Transaction
 from ecrate.store.images import ACTIVE_IMAGE
+from ecrate.store.repositories import NAMED, OPENED_COLUMNS, OPENED_COUNT, Opened, opened
 
 _UPLOAD = (
     "id, repository_id, principal, size, parts, last_part_first_byte, has_short_part, "
@@ -25,6 +26,29 @@ def find_layer(tx: Transaction, repository_id: int, digest: str) -> Layer | None
         digest,
     )
     return None if row is None else Layer(row[0], Digest(digest), row[1], row[2], row[3])
+
+
+def open_layer(
+    tx: Transaction, ref: RepositoryRef, digest: str
+) -> tuple[Opened, Layer | None, bool]:
+    """Ask for a repository with its policies, for a layer of it, and whether the repository has
+    images that are archived, so that the layer may be (`is_archived_layer`).
+    """
+    row = tx.one(
+        f"SELECT {OPENED_COLUMNS}, b.id, b.size, b.key, l.touched_at, "  # noqa: S608 - constants
+        "EXISTS (SELECT 1 FROM images i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE') "
+        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? "
+        f"LEFT JOIN layers l ON l.repository_id = r.id AND l.blob_id = b.id WHERE {NAMED}",
+        digest,
+        ref.registry.id,
+        ref.registry.region,
+        ref.name,
+    )
+    found = opened(tx, ref, row)
+    if row is None or row[OPENED_COUNT + 3] is None:
+        return found, None, False
+    blob_id, size, key, touched_at, has_archived = row[OPENED_COUNT:]
+    return found, Layer(blob_id, Digest(digest), size, key, touched_at), bool(has_archived)
 
 
 def find_layer_media_type(tx: Transaction, repository_id: int, blob_id: int) -> str | None:

@@ -12,6 +12,7 @@ from ecrate.domain.repositories import (
     RepositorySettings,
     TagMutability,
 )
+from ecrate.domain.values import value
 from ecrate.store.database import ConstraintError, Row, Transaction
 from ecrate.store.identities import find_registry_policy
 
@@ -19,6 +20,27 @@ _COLUMNS = (
     "id, name, created_at, tag_mutability, tag_mutability_filters, scan_on_push, "
     "encryption_type, kms_key, image_count"
 )
+# For one statement with more joined to it; `opened` makes the columns what they are.
+OPENED_COLUMNS = (
+    "r.id, r.name, r.created_at, r.tag_mutability, r.tag_mutability_filters, r.scan_on_push, "
+    "r.encryption_type, r.kms_key, r.image_count, "
+    "(SELECT document FROM repository_policies WHERE repository_id = r.id), "
+    "(SELECT document FROM registry_policies p WHERE p.registry_id = r.registry_id "
+    "AND p.region = r.region)"
+)
+OPENED_COUNT = 11
+NAMED = "r.registry_id = ? AND r.region = ? AND r.name = ?"
+
+
+@value
+class Opened:
+    """A repository by name, not yet authorized: itself, its policy and its registry's, each
+    None where there is none.
+    """
+
+    repository: Repository | None
+    policy: str | None
+    registry_policy: str | None
 
 
 def insert_repository(
@@ -65,28 +87,25 @@ def find_repository(tx: Transaction, ref: RepositoryRef) -> Repository:
     return _repository(ref.registry, row)
 
 
-def find_repository_with_policies(
-    tx: Transaction, ref: RepositoryRef
-) -> tuple[Repository | None, str | None, str | None]:
-    """Give the repository, its policy and the registry's, each None where there is none.
-
-    One statement instead of three saves some 20 microseconds of every request.
+def open_by_name(tx: Transaction, ref: RepositoryRef) -> Opened:
+    """Ask for the repository and all policies at once: one statement instead of three saves
+    some 20 microseconds of every request.
     """
-    registry = ref.registry
     row = tx.one(
-        f"SELECT {_COLUMNS}, "  # noqa: S608 - a constant
-        "(SELECT document FROM repository_policies WHERE repository_id = repositories.id), "
-        "(SELECT document FROM registry_policies WHERE registry_id = ? AND region = ?) "
-        "FROM repositories WHERE registry_id = ? AND region = ? AND name = ?",
-        registry.id,
-        registry.region,
-        registry.id,
-        registry.region,
+        f"SELECT {OPENED_COLUMNS} FROM repositories r "  # noqa: S608 - a constant
+        f"WHERE {NAMED}",
+        ref.registry.id,
+        ref.registry.region,
         ref.name,
     )
+    return opened(tx, ref, row)
+
+
+def opened(tx: Transaction, ref: RepositoryRef, row: Row | None) -> Opened:
+    """Read a row that begins with `OPENED_COLUMNS`, None where no repository has the name."""
     if row is None:
-        return None, None, find_registry_policy(tx, registry)
-    return _repository(registry, row[:-2]), row[-2], row[-1]
+        return Opened(None, None, find_registry_policy(tx, ref.registry))
+    return Opened(_repository(ref.registry, row[:9]), row[9], row[10])
 
 
 def list_repositories(
