@@ -116,7 +116,7 @@ def _running(store: S3Server, folder: Path, *, redirects: bool) -> Iterator[Serv
     )
     server = start_ecrate(folder / str(uuid4()), "--config", str(config))
     try:
-        open_repository(server)
+        open_repository(server, has_repository=True)
         yield server
     finally:
         server.stop()

@@ -7,10 +7,11 @@ from collections import deque
 from typing import Final
 
 MIB: Final = 1024 * 1024
+_KEPT: Final = 64  # segments that lie ready while nobody needs them
 
 
 class Segments:
-    """At most `count` pieces of memory of 1 MiB; those given back are used again."""
+    """At most `count` pieces of memory of 1 MiB; some of those given back are used again."""
 
     def __init__(self, count: int) -> None:
         self._unmade = count
@@ -31,6 +32,9 @@ class Segments:
         """Take segments back; nobody may use them any more."""
         with self._changed:
             self._free.extend(segments)
+            while len(self._free) > _KEPT:
+                self._free.pop()
+                self._unmade += 1
             self._changed.notify(len(segments))
 
 
