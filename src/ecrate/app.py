@@ -163,7 +163,8 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     with _usable("database", layout.database):
         _migrate(layout)
     with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
-        open_blobs(settings, layout).check()
+        blobs = open_blobs(settings, layout)
+        blobs.check()
     with _usable("secret_file", layout.secret):
         if not layout.secret.exists():
             _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
@@ -174,7 +175,7 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
             audit.check()
     database = SqliteDatabase(layout.database)
     try:
-        _take_place(database, open_blobs(settings, layout), settings.blobs)
+        _take_place(database, blobs, settings.blobs)
         with database.write() as tx:
             if identities.has_principals(tx):
                 return None

@@ -20,12 +20,6 @@ CONTENT = b"content"
 MIB = 1024 * 1024
 
 
-@pytest.fixture
-def key() -> str:
-    """A key that was never used."""
-    return str(uuid4())
-
-
 def keys_of(blobs: BlobStore, before: float) -> list[str]:
     """List the uploads whose bytes the store has; a driver may put something behind a dot."""
     return sorted(key.partition(".")[0] for key, _ in blobs.list_keys(before))

@@ -165,7 +165,10 @@ async def _append(request: RegistryRequest, upload_id: str) -> int:
             raise RegistryError(400, "SIZE_INVALID", "The body is not as long as its Content-Range")
         return await request.threads.run(writer.commit)
     finally:
-        writer.close()
+        if request.core.blobs.is_local:
+            writer.close()
+        else:
+            await request.threads.run(writer.close)
 
 
 async def _writer(request: RegistryRequest, upload_id: str) -> uploads.LayerWriter:

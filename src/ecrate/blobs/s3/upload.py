@@ -13,9 +13,12 @@ without noticing, the bytes that the row names stay as they are.
 from __future__ import annotations
 
 import contextlib
+import functools
 import secrets
+import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import BinaryIO, Final
+from typing import BinaryIO, Concatenate, Final, ParamSpec, TypeVar
 
 from msgspec.structs import replace
 
@@ -25,6 +28,9 @@ from ecrate.blobs.s3.bucket import Bucket
 from ecrate.blobs.s3.memory import MIB, Buffer, Segments
 from ecrate.blobs.s3.state import Part, State
 from ecrate.domain.errors import LimitExceeded, StorageFull, StoreUnavailable
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 # Source: Amazon S3 user guide, "Amazon S3 multipart upload limits".
 _SMALLEST_PART: Final = 5 * MIB
@@ -54,6 +60,19 @@ class Resources:
         self.senders = ThreadPoolExecutor(threads, thread_name_prefix="sender")
 
 
+def _exclusive(
+    method: Callable[Concatenate[S3Upload, P], R],
+) -> Callable[Concatenate[S3Upload, P], R]:
+    """Keep a request that gave up from taking the memory of a thread that still writes for it."""
+
+    @functools.wraps(method)
+    def run(upload: S3Upload, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        with upload.lock:
+            return method(upload, *args, **kwargs)
+
+    return run
+
+
 class S3Upload:
     """Holds the claim in the upload's row from the beginning to `close`."""
 
@@ -61,6 +80,8 @@ class S3Upload:
         self, bucket: Bucket, resources: Resources, key: str, row: UploadRow, state: State
     ) -> None:
         """`state` is the row's from before it was `claimed`."""
+        self.lock = threading.RLock()
+        self._is_closed = False
         self._bucket = bucket
         self._senders = resources.senders
         self._sending: Future[Part] | None = None
@@ -72,15 +93,17 @@ class S3Upload:
         self._buffer = Buffer(resources.memory)
         self._written_tails: list[str] = []
 
+    @_exclusive
     def start(self, size: int) -> None:
         if self._counted.size != size:
             raise FileNotFoundError("the upload has other bytes than its row counts")
         self._discard()
         self._state = self._without_uncounted()
 
+    @_exclusive
     def write(self, data: Bytes) -> None:
-        if self._state.is_sealed:
-            raise FileNotFoundError("the upload is being completed")
+        if self._state.is_sealed or self._is_closed:
+            raise FileNotFoundError("the upload takes no more bytes")
         view = memoryview(data)
         if view:
             self._row.renew()
@@ -90,6 +113,7 @@ class S3Upload:
             if self._buffer.size >= _GATHERED:
                 self._put_part(self._buffer.split(_PART))
 
+    @_exclusive
     def sync(self) -> Kept:
         if self._buffer.size:
             is_one_of_many = self._has_parts and self._is_enough()
@@ -101,6 +125,7 @@ class S3Upload:
         tails = {self._counted.tail, *self._written_tails} - {"", self._state.tail}
         return Kept(self._state.packed(), tuple(sorted(tails)))
 
+    @_exclusive
     def read_back(self) -> BinaryIO:
         if self._state.parts:
             self.seal()
@@ -110,6 +135,7 @@ class S3Upload:
             self._put_tail()
         return self._bucket.get(self._state.tail)
 
+    @_exclusive
     def seal(self) -> bytes:
         if not self._state.parts:
             if not self._state.tail:
@@ -128,7 +154,9 @@ class S3Upload:
             self._counted = self._state
         return self._state.packed()
 
+    @_exclusive
     def close(self) -> None:
+        self._is_closed = True
         self._discard()
         with contextlib.suppress(StoreUnavailable, StorageFull):
             if self._row.release(self._without_uncounted().packed()):
