@@ -58,7 +58,7 @@ def watched() -> Iterator[Watched]:
         path.parent.mkdir()
         settings = {
             "ECRATE_AUDIT_LOG": str(path),
-            "ECRATE_RATE_LIMITS": "UploadLayerPart=1,PutImage=100000,InitiateLayerUpload=100000",
+            "ECRATE_RATE_LIMITS": "UploadLayerPart=20,PutImage=100000,InitiateLayerUpload=100000",
             "ECRATE_COLLECT_EVERY": "0.1",
             "ECRATE_LIFECYCLE_EVERY": "0.1",
         }
@@ -140,6 +140,14 @@ def test_refused_call_is_recorded_with_its_error(watched: Watched, ecr: ECRClien
     assert event["requestID"] == answer["ResponseMetadata"]["RequestId"]
     assert event["requestParameters"] == {"repositoryName": "app"}
     assert event["responseElements"] is None
+
+
+def test_call_that_cannot_be_read_is_recorded(watched: Watched) -> None:
+    (event,) = watched.recorded(lambda: call(watched.server, "CreateRepository", b"["))
+
+    assert event["eventName"] == "CreateRepository"
+    assert event["errorCode"] == "SerializationException"
+    assert event["requestParameters"] is None
 
 
 def test_call_on_an_arn_is_recorded_with_it(watched: Watched, ecr: ECRClient) -> None:
