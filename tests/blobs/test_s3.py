@@ -154,6 +154,25 @@ def test_complete_of_another_size_fails(uploads: Uploads, key: str) -> None:
         uploads.commit(key)
 
 
+def test_state_of_another_driver_is_not_taken_for_ours(uploads: Uploads, key: str) -> None:
+    uploads.row(key).state = b"of another driver"
+
+    with pytest.raises(FileNotFoundError):
+        uploads.write(key, b"content")
+
+
+def test_tail_that_was_cut_is_not_taken_up(uploads: Uploads, s3_server: S3Server, key: str) -> None:
+    uploads.write(key, b"content")
+    client, tail = s3_server.client(), state_of(uploads, key).tail
+    pages = client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
+    objects = [one["Key"] for page in pages for one in page["Contents"]]
+    (found,) = [name for name in objects if name.endswith(tail)]
+    client.put_object(Bucket=BUCKET, Key=found, Body=b"con")
+
+    with pytest.raises(FileNotFoundError):
+        uploads.write(key, b"more")
+
+
 def test_sealed_upload_takes_no_more(uploads: Uploads, proxy: Proxy, key: str) -> None:
     uploads.write(key, CONTENT)
     proxy.answers = answering("POST uploadId", NOT_IMPLEMENTED)

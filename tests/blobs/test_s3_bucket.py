@@ -14,7 +14,7 @@ import pytest
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
 from ecrate.blobs.s3.store import S3Blobs
-from ecrate.domain.errors import StoreUnavailable
+from ecrate.domain.errors import StorageFull, StoreUnavailable
 from tests.support.proxy import (
     ACCEPTED,
     BAD_REQUEST,
@@ -48,6 +48,20 @@ def test_bytes_spoilt_on_their_way_are_refused(
         uploads.write(key, content)
 
     assert uploads.row(key).size == 0
+
+
+FULL = (
+    b"HTTP/1.1 507 Insufficient Storage\r\n"
+    b"Content-Type: application/xml\r\nContent-Length: 58\r\n\r\n"
+    b"<Error><Code>XMinioStorageFull</Code><Message/></Error>   "
+)
+
+
+def test_store_that_is_full_says_so(uploads: Uploads, proxy: Proxy, key: str) -> None:
+    proxy.answers = answering("PUT", FULL)
+
+    with pytest.raises(StorageFull):
+        uploads.write(key, b"content")
 
 
 def test_store_that_is_away_is_unavailable(s3_server: S3Server, key: str) -> None:
