@@ -11,6 +11,7 @@ from ecrate.domain.errors import LayerNotFound, UploadNotFound
 from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.operations import images, repositories
+from ecrate.operations.claims import ClaimedRow
 from ecrate.operations.collection import (
     BATCH,
     Collected,
@@ -283,10 +284,10 @@ def test_collect_strays_deletes_old_bytes_without_a_row(bench: Bench, one: Repos
 
 def _stray(bench: Bench, content: bytes) -> str:
     key = bench.core.new_id()
-    file = bench.blobs.open_upload(key, is_new=True, wait=0)
+    file = bench.blobs.open_upload(key, ClaimedRow(bench.core, key), is_new=True, wait=0)
     file.write(content)
     file.close()
-    bench.blobs.commit(key)
+    bench.blobs.commit(key, b"")
     return key
 
 

@@ -288,7 +288,8 @@ def test_restore_of_bytes_that_are_deleted(bench: Bench, one: RepositoryRef) -> 
 
 def test_restore_of_bytes_that_a_disk_lost(bench: Bench, one: RepositoryRef) -> None:
     quarantine(bench, one)
-    bench.blobs.delete(*bench.files())
+    (lost,) = bench.files()
+    bench.blobs.delete(lost)
 
     with pytest.raises(GarbageNotFound):
         garbage.restore_layer(bench.core, one, DIGEST)
@@ -333,7 +334,7 @@ def test_bytes_that_the_collector_is_at_are_not_restored(
     quarantine(bench, one)
     other.clock.now = bench.clock.now + HOUR
 
-    def restore_first(key: str) -> None:
+    def restore_first(key: str, _: bytes) -> None:
         with pytest.raises(GarbageNotFound):
             garbage.restore_layer(bench.core, one, DIGEST)
         deleted.append(key)

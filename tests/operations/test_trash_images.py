@@ -140,7 +140,7 @@ def test_layer_in_the_trash_is_not_readable(bench: Bench, one: RepositoryRef) ->
     with pytest.raises(LayerNotFound):
         bench.read(one, digest)
     with pytest.raises(LayerNotFound):
-        layers.find_layer_to_download(bench.core, url)
+        layers.find_layer_to_download(bench.core, url.seal)
 
 
 def test_layer_in_the_trash_can_be_pushed_again(bench: Bench, one: RepositoryRef) -> None:

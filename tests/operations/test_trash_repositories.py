@@ -264,7 +264,7 @@ def test_download_url_is_dead_while_its_repository_is(bench: Bench, one: Reposit
     bench.create("one")
 
     with pytest.raises(LayerNotFound):
-        layers.find_layer_to_download(bench.core, url)
+        layers.find_layer_to_download(bench.core, url.seal)
 
 
 def test_page_of_a_deleted_repository_does_not_go_on_in_another(

@@ -59,6 +59,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.RateExceeded: "ThrottlingException",
     errors.ManifestDamaged: "ServerException",
     errors.StorageFull: "ServerException",
+    errors.StoreUnavailable: "ServerException",
     errors.AuditUnavailable: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
@@ -99,4 +100,5 @@ def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[s
             "uploadId": error.upload_id,
             "lastValidByteReceived": error.last_valid_byte_received,
         }
-    return _STATUSES.get(code, 400), code, body
+    status = 503 if isinstance(error, errors.StoreUnavailable) else _STATUSES.get(code, 400)
+    return status, code, body

@@ -488,6 +488,13 @@ class StorageFull(EcrateError):
 
 
 @dataclass(eq=False)
+class StoreUnavailable(EcrateError):
+    """The database or the blob store cannot be reached; the same call may succeed later."""
+
+    text = "The server cannot reach its storage at the moment. Try again."
+
+
+@dataclass(eq=False)
 class BodyTruncated(EcrateError):
     """The client ended, stalled or broke off its body; one sent in chunks tells no size."""
 

@@ -43,6 +43,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.ManifestDamaged: (500, "UNKNOWN"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
+    errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.AuditUnavailable: (503, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
@@ -80,6 +81,6 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if code == "TOOMANYREQUESTS":
+    if code == "TOOMANYREQUESTS" or isinstance(error, errors.StoreUnavailable):
         response.headers["Retry-After"] = "1"
     return response

@@ -70,13 +70,13 @@ def collect(core: Core) -> Collected:
         # What is claimed now no row needs, nor does any that a hold begun later relies on.
         is_held = store.is_held(tx, now)
         garbage = [] if is_held else store.claim_garbage(tx, now - limits.quarantine, BATCH)
-    for key, _ in garbage:
-        core.blobs.delete(key)
+    for key, _, state in garbage:
+        core.blobs.delete(key, state)
     collected = Collected(trash, links, blobs, uploads, len(garbage))
     if collected != Collected():
         with core.database.write() as tx:
-            store.delete_garbage(tx, [key for key, _ in garbage])
-            size = sum(size for _, size in garbage)
+            store.delete_garbage(tx, [key for key, _, _ in garbage])
+            size = sum(size for _, size, _ in garbage)
             store.count_collected(tx, LEASE, (trash, links, blobs, uploads, len(garbage), size))
     return collected
 
@@ -88,12 +88,12 @@ def collect_strays(core: Core) -> int:
     to account for. It ends early while a hold keeps all bytes.
     """
     count = 0
-    for key in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
+    for key, state in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
         with core.database.read() as tx:
             if store.is_held(tx, core.clock()):
                 break
             is_known = store.is_known_key(tx, key)
         if not is_known:
-            core.blobs.delete(key)
+            core.blobs.delete(key, state)
             count += 1
     return count

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from ecrate.store.database import Transaction
 from ecrate.store.images import delete_image
-from ecrate.store.layers import end_uploads, insert_garbage
+from ecrate.store.layers import Garbage, end_uploads, insert_garbage
 from ecrate.store.repositories import add_to_image_count
 from ecrate.store.trash import delete_image_for_good, find_bin
 
@@ -120,7 +120,7 @@ def condemn_unlinked_blobs(tx: Transaction, now: float, limit: int) -> int:
             blob_id,
         )
         if row is not None:
-            removed.append((row[0], row[1], row[2]))
+            removed.append(Garbage(row[0], row[2], row[1]))
     insert_garbage(tx, removed, now)
     return len(candidates)
 
@@ -129,11 +129,11 @@ def delete_idle_uploads(tx: Transaction, before: float, now: float, limit: int) 
     """End uploads that nobody wrote to since `before`; their bytes become garbage."""
     rows = tx.all(
         "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE touched_at < ? "
-        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size",
+        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size, blob_state",
         before,
         limit,
     )
-    insert_garbage(tx, [(key, None, size) for key, size in rows], now)
+    insert_garbage(tx, [Garbage(key, size, state=state) for key, size, state in rows], now)
     return len(rows)
 
 
@@ -147,18 +147,18 @@ def forget_completed_uploads(tx: Transaction, before: float, limit: int) -> int:
     )
 
 
-def claim_garbage(tx: Transaction, before: float, limit: int) -> list[tuple[str, int]]:
-    """Give keys and sizes of bytes that have been in quarantine since before `before`; they cannot
-    be restored any more, so they can be deleted outside the transaction.
+def claim_garbage(tx: Transaction, before: float, limit: int) -> list[tuple[str, int, bytes]]:
+    """Give key, size and blob store's state of bytes that have been in quarantine since before
+    `before`; they cannot be restored any more, so they can be deleted outside the transaction.
     """
     rows = tx.all(
         "UPDATE garbage SET removed_at = 0 WHERE key IN ("
         "SELECT key FROM garbage WHERE removed_at <= ? ORDER BY removed_at LIMIT ?) "
-        "RETURNING key, size",
+        "RETURNING key, size, blob_state",
         before,
         limit,
     )
-    return [(row[0], row[1]) for row in rows]
+    return [(row[0], row[1], bytes(row[2])) for row in rows]
 
 
 def delete_garbage(tx: Transaction, keys: list[str]) -> None:
@@ -187,13 +187,15 @@ def is_garbage(tx: Transaction, key: str) -> bool:
 
 
 def is_known_key(tx: Transaction, key: str) -> bool:
-    """Tell whether any row accounts for the bytes under `key`."""
+    """Tell whether any row accounts for the bytes under `key`: it may be an upload's id with
+    something behind a dot.
+    """
     return (
         tx.one(
             "SELECT 1 FROM blobs WHERE key = ? UNION ALL SELECT 1 FROM uploads WHERE id = ? "
             "AND completed_digest IS NULL UNION ALL SELECT 1 FROM garbage WHERE key = ?",
             key,
-            key,
+            key.partition(".")[0],
             key,
         )
         is not None
