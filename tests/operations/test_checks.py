@@ -9,52 +9,28 @@ import os
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from ecrate.domain.damage import KINDS, Finding
 from ecrate.domain.errors import ImageAlreadyExists, LayerAlreadyExists
-from ecrate.domain.names import Digest, ImageId, RepositoryRef
-from ecrate.operations import images
+from ecrate.domain.names import Digest, RepositoryRef
 from ecrate.operations.checks import inspect
 from ecrate.operations.checks.inspection import Inspection
 from ecrate.operations.collection import collect
 from ecrate.operations.pace import Pace
 from tests.support.audit import audit_data
+from tests.support.checking import check, file_of, pull, whole
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import MadeImage, make_image
 from tests.support.pushing import make_index
+from tests.support.steps import Steps
 from tests.support.trash import delete
-
-
-@dataclass
-class Steps:
-    """Notes which steps begin."""
-
-    begun: list[str] = field(default_factory=list)
-
-    def begin(self, step: str, total: int, unit: str) -> None:
-        self.begun.append(f"{step} of {total} {unit}")
-
-    def advance(self, count: int) -> None:
-        assert count >= 0
-
-
-def check(bench: Bench, *, repairs: bool = False, hashes: bool = True) -> list[Finding]:
-    pace = Pace() if hashes else None
-    return list(inspect(Inspection(bench.core, Steps(), repairs=repairs, pace=pace)))
 
 
 def kinds(findings: Sequence[Finding]) -> list[tuple[str, bool]]:
     return [(one.kind, one.is_mended) for one in findings]
-
-
-def file_of(bench: Bench, digest: str) -> Path:
-    with bench.reading() as tx:
-        (key,) = tx.one("SELECT key FROM blobs WHERE digest = ?", digest) or ("",)
-    return next((bench.folder / "blobs").rglob(key))
 
 
 def break_rows(bench: Bench, *statements: str) -> None:
@@ -64,21 +40,10 @@ def break_rows(bench: Bench, *statements: str) -> None:
             connection.execute(statement)
 
 
-def pull(bench: Bench, ref: RepositoryRef, image: MadeImage) -> list[bytes]:
-    """Give all bytes of an image."""
-    found = images.find_image(bench.core, bench.caller, ref, ImageId(Digest(image.digest)))
-    blobs = [bench.read(ref, blob.digest) for blob in image.blobs]
-    return [images.read_manifest(bench.core, found), *blobs]
-
-
 def push_again(bench: Bench, ref: RepositoryRef, image: MadeImage) -> None:
     """Do as a client that finds the image there, and maybe not all of its layers."""
     with contextlib.suppress(ImageAlreadyExists):
         bench.push(ref, image)
-
-
-def whole(image: MadeImage) -> list[bytes]:
-    return [image.manifest.encode(), *(blob.content for blob in image.blobs)]
 
 
 @pytest.fixture

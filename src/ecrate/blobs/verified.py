@@ -19,6 +19,10 @@ class DamagedError(Exception):
     """The bytes are not those of the digest; `str()` says how they differ."""
 
 
+class UnreadableError(DamagedError):
+    """The bytes, or the way to them, broke off."""
+
+
 class VerifiedReader(io.RawIOBase):
     """Reads a blob, and raises `DamagedError` in place of its end when the bytes were not those of
     its digest and size: so whoever stores what it reads stores nothing else.
@@ -42,7 +46,10 @@ class VerifiedReader(io.RawIOBase):
     @override
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         view = memoryview(buffer).cast("B")
-        piece = self._source.read(len(view))
+        try:
+            piece = self._source.read(len(view))
+        except OSError as error:
+            raise UnreadableError(f"they cannot be read: {error}") from None
         if not piece:
             self._check()
             return 0

@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-
-class Steps(Protocol):
-    """Told how far it is."""
-
-    def begin(self, step: str, total: int, unit: str) -> None:
-        """A step of `total` begins, 0 where nobody knows; `unit` is `bytes`, or another word."""
-
-    def advance(self, count: int) -> None:
-        """So many more of them are done."""
+if TYPE_CHECKING:
+    from ecrate.operations.progress import Watcher
 
 
 @contextmanager
-def open_steps(*, quiet: bool = False) -> Iterator[Steps]:
+def open_steps(*, quiet: bool = False) -> Iterator[Watcher]:
     """Give bars on a terminal unless `quiet`; they go to standard error."""
     if quiet or not sys.stderr.isatty():
         yield NoSteps()
@@ -52,6 +46,7 @@ class BarSteps:
 
     def __init__(self, bars: Any) -> None:
         self._bars = bars
+        self._lock = threading.Lock()
         self._task: Any = None
         self._unit = ""
         self._count = 0
@@ -64,8 +59,9 @@ class BarSteps:
         self._task = self._bars.add_task(step, total=total or None, done="")
 
     def advance(self, count: int) -> None:
-        self._count += count
-        self._bars.update(self._task, completed=self._count, done=self._done())
+        with self._lock:
+            self._count += count
+            self._bars.update(self._task, completed=self._count, done=self._done())
 
     def _done(self) -> str:
         from ecrate.cli.progress import human_size

@@ -463,6 +463,41 @@ class AuditUnavailable(EcrateError):
 
 
 @dataclass(eq=False)
+class BackupUnusable(EcrateError):
+    """A backup, or the folder of backups, is not what it should be."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
+class TargetNotEmpty(EcrateError):
+    """Something is to be restored or moved to where there is something already."""
+
+    text = "{what} is not empty, and nothing that is there is overwritten"
+    what: str
+
+
+@dataclass(eq=False)
+class ServerRunning(EcrateError):
+    """What is to be moved may change meanwhile."""
+
+    text = (
+        "A server is at work on what is to be moved. Stop it first; if it was killed, this can go "
+        "on in {seconds} seconds."
+    )
+    seconds: int
+
+
+@dataclass(eq=False)
+class MigrationFailed(EcrateError):
+    """What was moved is not what there was."""
+
+    text = "{problem}; nothing was written"
+    problem: str
+
+
+@dataclass(eq=False)
 class HoldLost(EcrateError):
     """What was to keep bytes from being deleted meanwhile ended before its holder had done."""
 

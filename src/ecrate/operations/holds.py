@@ -6,6 +6,7 @@ hold first. It ends with its holder, or a quarter of an hour after that was last
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -25,16 +26,20 @@ class Hold:
         self._core = core
         self._id = core.new_id()
         self._renewed_at = 0.0
+        self._lock = threading.Lock()
 
     def renew(self) -> None:
-        """Keep the hold; costs nothing when called often. Raises `HoldLost` when it had ended."""
-        now = self._core.clock()
-        if 0 <= now - self._renewed_at < _RENEW_EVERY:
-            return
-        with self._core.database.write() as tx:
-            if not store.renew_hold(tx, self._id, now, now + _SECONDS):
-                raise HoldLost
-        self._renewed_at = now
+        """Keep the hold; costs nothing when called often, by any thread. Raises `HoldLost` when it
+        had ended.
+        """
+        with self._lock:
+            now = self._core.clock()
+            if 0 <= now - self._renewed_at < _RENEW_EVERY:
+                return
+            with self._core.database.write() as tx:
+                if not store.renew_hold(tx, self._id, now, now + _SECONDS):
+                    raise HoldLost
+            self._renewed_at = now
 
     def take(self) -> None:
         """Begin it. Bytes that a row names from now on stay."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -20,12 +21,16 @@ class Pace:
         self._clock = clock
         self._sleep = sleep
         self._free_at = clock()
+        self._lock = threading.Lock()
 
     def spend(self, count: int) -> None:
-        """Return when the next bytes may be read after these; time that was not used is lost."""
+        """Return when the next bytes may be read after these, which any thread may have read; time
+        that was not used is lost.
+        """
         if self._rate is None:
             return
-        now = self._clock()
-        self._free_at = max(self._free_at, now) + count / self._rate
-        if self._free_at > now:
-            self._sleep(self._free_at - now)
+        with self._lock:
+            now = self._clock()
+            self._free_at = max(self._free_at, now) + count / self._rate
+            wait = self._free_at - now
+        self._sleep(wait)

@@ -218,12 +218,6 @@ def _blob(row: Row) -> BlobRow:
     return BlobRow(row[0], Digest(row[1]), row[2], row[3], row[4] is not None, bool(row[5]))
 
 
-def sum_of_sizes(tx: Transaction) -> int:
-    """Give the bytes of all blobs that are not lost."""
-    row = tx.one("SELECT coalesce(sum(size), 0) FROM blobs WHERE lost_at IS NULL")
-    return int(row[0]) if row else 0
-
-
 def mark_lost(tx: Transaction, blob: BlobRow, now: float) -> bool:
     """Note that the blob's bytes are gone or damaged; tell whether the row was still so."""
     return bool(

@@ -61,6 +61,12 @@ class Database(Protocol):
         at the block's end when there was no room for what it wrote.
         """
 
+    def find_sequence(self, tx: Transaction, table: str) -> int:
+        """Give the last identity that one of our tables gave out, 0 before the first."""
+
+    def set_sequence(self, tx: Transaction, table: str, value: int) -> None:
+        """Let the table go on behind the identity `value`, in a write."""
+
     def find_problems(self) -> list[str]:
         """Let the engine look at its own files; give a line for each thing that is wrong."""
 

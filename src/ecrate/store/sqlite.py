@@ -27,7 +27,13 @@ from types import TracebackType
 from typing import Any, Final
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import SCHEMA_VERSION, ConstraintError, DataTooNewError, Row
+from ecrate.store.database import (
+    SCHEMA_VERSION,
+    ConstraintError,
+    DataTooNewError,
+    Row,
+    Transaction,
+)
 
 _LOG: Final = logging.getLogger("ecrate")
 # How many writes share a commit at the most, so that the first of them need not wait for ever.
@@ -220,6 +226,14 @@ class SqliteDatabase:
             self._turn.release()
             if commit is not None:
                 commit.end(error)
+
+    def find_sequence(self, tx: Transaction, table: str) -> int:
+        row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
+        return int(row[0]) if row else 0
+
+    def set_sequence(self, tx: Transaction, table: str, value: int) -> None:
+        tx.run("DELETE FROM sqlite_sequence WHERE name = ?", table)
+        tx.run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, value)
 
     def find_problems(self) -> list[str]:
         connection = self.borrow()

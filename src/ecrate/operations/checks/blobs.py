@@ -9,6 +9,7 @@ from functools import partial
 from typing import Final
 
 from ecrate.domain.damage import Finding
+from ecrate.domain.errors import StoreUnavailable
 from ecrate.domain.layers import MIB
 from ecrate.operations.checks.inspection import PAGE, Inspection
 from ecrate.operations.core import Core
@@ -16,6 +17,7 @@ from ecrate.operations.pace import Pace
 from ecrate.store import checks as store
 from ecrate.store import garbage
 from ecrate.store.checks import BlobRow
+from ecrate.store.dump import sum_of_sizes
 from ecrate.store.layers import Garbage, insert_garbage
 
 _IMAGES: Final = 1000
@@ -145,7 +147,7 @@ def check_digests(inspection: Inspection, pace: Pace) -> Iterator[Finding]:
     """
     core = inspection.core
     with core.database.read() as tx:
-        inspection.watcher.begin("digests", store.sum_of_sizes(tx), "bytes")
+        inspection.watcher.begin("digests", sum_of_sizes(tx), "bytes")
 
     def spend(count: int) -> None:
         inspection.advance("bytes", count)
@@ -177,9 +179,13 @@ def _is_whole(core: Core, blob: BlobRow, spend: Callable[[int], None]) -> bool:
             while piece := source.read(MIB):
                 hasher.update(piece)
                 spend(len(piece))
-    except OSError:
-        # A disk that cannot read them does not have them.
+    except FileNotFoundError:
         return False
+    except OSError as error:
+        # A disk that cannot read them does not have them; a store elsewhere may well.
+        if core.blobs.is_local:
+            return False
+        raise StoreUnavailable from error
     return blob.digest.text == f"{blob.digest.algorithm}:{hasher.hexdigest()}"
 
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final
 
 from ecrate.operations.core import Core
 from ecrate.operations.pace import Pace
+from ecrate.operations.progress import Watcher
 
 PAGE: Final = 500
-
-
-class Watcher(Protocol):
-    """Told how far something long is."""
-
-    def begin(self, step: str, total: int, unit: str) -> None:
-        """A step of `total` begins; `unit` says of what: `bytes`, or another word."""
-
-    def advance(self, count: int) -> None:
-        """So many more of them are done."""
 
 
 @dataclass(slots=True)
