@@ -14,12 +14,12 @@ from tests.support.core import Bench
 
 
 @pytest.fixture
-def make_bench(tmp_path: Path) -> Iterator[Callable[..., Bench]]:
-    """Make cores on one and the same folder, each as another process would have it."""
+def make_bench(tmp_path: Path, database_url: str) -> Iterator[Callable[..., Bench]]:
+    """Make cores on the same folder and database, each as another process would have it."""
     with ExitStack() as opened:
 
         def make(**options: Any) -> Bench:
-            bench = Bench(tmp_path, options=options)
+            bench = Bench(tmp_path, database_url, options=options)
             opened.callback(bench.close)
             return bench
 

@@ -127,7 +127,8 @@ def test_migrate_makes_the_schema_from_nothing(path: Path, make: Callable[[Path]
     assert path.stat().st_mode & 0o777 == 0o600
     with closing(sqlite3.connect(path)) as connection:
         found = connection.execute("SELECT version, oldest_code FROM schema_version").fetchall()
-    assert found == [(SCHEMA_VERSION, SCHEMA_VERSION)]
+    assert [version for version, _ in found] == [SCHEMA_VERSION]
+    assert found[0][1] <= SCHEMA_VERSION
 
 
 def test_migrate_again_changes_nothing(path: Path) -> None:
@@ -157,7 +158,7 @@ def test_migrate_goes_on_after_one_that_was_killed(path: Path) -> None:
 
 def test_migrate_refuses_data_that_excludes_this_version(path: Path) -> None:
     migrate(path)
-    execute(path, "UPDATE schema_version SET version = version + 2, oldest_code = oldest_code + 1")
+    execute(path, "UPDATE schema_version SET version = version + 2, oldest_code = version + 1")
 
     with pytest.raises(DataTooNewError, match=str(SCHEMA_VERSION + 2)):
         migrate(path)

@@ -119,11 +119,11 @@ def _availability(answer: layers.LayerAvailability) -> dict[str, Any]:
         return {"layerDigest": answer.digest, "layerAvailability": "UNAVAILABLE"}
     wire = {
         "layerDigest": answer.digest,
-        "layerAvailability": "ARCHIVED" if answer.is_archived else "AVAILABLE",
+        "layerAvailability": "ARCHIVED" if answer.layer.is_archived else "AVAILABLE",
         "layerSize": answer.layer.size,
     }
-    if answer.media_type is not None:
-        wire["mediaType"] = answer.media_type
+    if answer.layer.media_type is not None:
+        wire["mediaType"] = answer.layer.media_type
     return wire
 
 

@@ -1,4 +1,4 @@
-"""`ecrate iam`: principals, access keys and policies, in the data directory.
+"""`ecrate iam`: principals, access keys and policies, in the server's database.
 
 It works on the database itself, beside a running server or without one; what it changes holds
 from the server's next request on.
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecrate.operations.core import Core
+    from ecrate.settings import Settings
 
 SUMMARY = "manage users, roles, access keys and policies"
 
@@ -27,29 +28,21 @@ Action = Callable[["Core", argparse.Namespace], object]
 def run(arguments: list[str]) -> int:
     """Run one of the commands; prints JSON, or one line on standard error."""
     options = _parser().parse_args(arguments)
-    from ecrate.app import Layout, build_core
     from ecrate.domain.errors import EcrateError
     from ecrate.settings import SettingError, load_settings
+    from ecrate.store.database import UnusableError
 
-    given = {"data": options.data}
+    given = {"data": options.data, "database": options.database}
     file = os.environ.get("ECRATE_CONFIG")
     try:
         settings = load_settings(given, os.environ, Path(file) if file else None)
-        layout = Layout.of(settings)
-        if not layout.database.exists():
-            print(
-                f"ecrate: there is no data in {layout.data}; start the server once, or name its "
-                "data directory with --data",
-                file=sys.stderr,
-            )
-            return 1
         options.account = options.account or settings.account_id
-        core = build_core(settings, layout)
+        core = _open(settings)
         try:
             answer = options.action(core, options)
         finally:
             core.database.close()
-    except (EcrateError, SettingError, OSError) as error:
+    except (EcrateError, SettingError, UnusableError, OSError) as error:
         print(f"ecrate: {error}", file=sys.stderr)
         return 1
     if answer is not None:
@@ -57,11 +50,38 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
+def _open(settings: Settings) -> Core:
+    from ecrate.app import Layout, build_core
+    from ecrate.operations.tokens import is_own_secret
+    from ecrate.settings import SettingError
+    from ecrate.store import engines
+    from ecrate.store.database import SCHEMA_VERSION
+
+    layout = Layout.of(settings)
+    schema = engines.find_schema(layout.database)
+    if schema is None or not layout.secret.exists():
+        raise SettingError(
+            f"there is no data in {layout.data}; start the server once, or name its data "
+            "directory with --data"
+        )
+    if schema[0] < SCHEMA_VERSION or schema[1] > SCHEMA_VERSION:
+        raise SettingError(
+            f"the data in {engines.shown(layout.database)} is of another version; start this "
+            "version's server on it once"
+        )
+    core = build_core(settings, layout)
+    if not is_own_secret(core):
+        core.database.close()
+        raise SettingError(f"the secret in {layout.secret} is not that of the database")
+    return core
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ecrate iam", description="Manage who may use the server, and for what."
     )
     parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
+    parser.add_argument("--database", metavar="URL", help="database (in the data directory)")
     parser.add_argument("--account", metavar="ID", help="account (the root key's)")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 

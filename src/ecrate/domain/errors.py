@@ -429,6 +429,16 @@ class StorageFull(EcrateError):
 
 
 @dataclass(eq=False)
+class StoreUnavailable(EcrateError):
+    """The database is away, or too busy with others: the same call may succeed in a moment.
+
+    Out of a write's end it means that nobody knows whether the write took effect.
+    """
+
+    text = "The server's database does not answer right now. Try again."
+
+
+@dataclass(eq=False)
 class BodyTruncated(EcrateError):
     """The client ended or stalled before the promised bytes were there."""
 

@@ -18,13 +18,19 @@ MAX_LAYER_SIZE: Final = 52_000 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A layer as one repository has it. `key` is where the blob store keeps its bytes."""
+    """A layer as one repository has it. `key` is where the blob store keeps its bytes.
+
+    `media_type` is one under which an image of the repository refers to it; `is_archived`: images
+    of the repository need it, and none of them is active.
+    """
 
     blob_id: int
     digest: Digest
     size: int
     key: str
     touched_at: float
+    media_type: str | None
+    is_archived: bool
 
 
 @dataclass(frozen=True, slots=True)

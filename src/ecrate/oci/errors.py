@@ -39,8 +39,16 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.UploadBusy: (429, "TOOMANYREQUESTS"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
+    errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
+}
+
+
+# Seconds after which the same request may succeed.
+_RETRY_AFTER: Final[dict[type[Exception], str]] = {
+    errors.UploadBusy: "1",
+    errors.StoreUnavailable: "5",
 }
 
 
@@ -75,6 +83,6 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if isinstance(error, errors.UploadBusy):
-        response.headers["Retry-After"] = "1"
+    if type(error) in _RETRY_AFTER:
+        response.headers["Retry-After"] = _RETRY_AFTER[type(error)]
     return response

@@ -41,7 +41,7 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
     }
     if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
-    content = images.read_manifest(request.core, image)
+    content = await request.threads.read(images.read_manifest, request.core, image)
     if request.http.method == "GET" and images.is_pull_due(request.core, image):
         await request.run(images.record_pull, image)
     return Response(body=content, headers=headers)

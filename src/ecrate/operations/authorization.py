@@ -25,7 +25,7 @@ from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.store import identities
 from ecrate.store.database import Transaction
-from ecrate.store.repositories import find_repository_with_policies
+from ecrate.store.repositories import Found, find_repository_with_policies
 from ecrate.store.tagging import list_resource_tags
 
 # Gives the repository that an action is about if the caller may do it.
@@ -40,14 +40,31 @@ def open_repository(
     ref: RepositoryRef,
     action: str,
     keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
+    *,
+    locks: bool = True,
 ) -> Repository:
     """Give the repository if the caller may do `action` (an ECR operation's name) on it.
 
-    `keys` are condition keys of this request beyond the common ones. Raises `AccessDenied`, or
+    In a write it is locked then (see `store.database`), unless without `locks`. `keys` are
+    condition keys of this request beyond the common ones. Raises `AccessDenied`, or
     `RepositoryNotFound`. To a caller from another account whom no policy lets in, nothing
     exists, whether it does or not; a denial within the account is the same either way.
     """
-    repository, own, whole = find_repository_with_policies(tx, ref)
+    found = find_repository_with_policies(tx, ref, locks=locks)
+    return admit(tx, caller, ref, action, found, keys=keys)
+
+
+def admit(
+    tx: Transaction,
+    caller: Caller,
+    ref: RepositoryRef,
+    action: str,
+    found: Found,
+    *,
+    keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
+) -> Repository:
+    """As `open_repository`, where the repository and its policies have been looked up."""
+    repository, own, whole = found
     policies = [*parsed(own, PolicyKind.REPOSITORY), *parsed(whole, PolicyKind.REGISTRY)]
     if repository is not None and (policies or not caller.is_root):
         keys = {**_tag_keys(list_resource_tags(tx, repository.id)), **keys}

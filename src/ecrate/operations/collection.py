@@ -52,10 +52,14 @@ def take_collector_lease(core: Core, holder: str) -> bool:
 def collect(core: Core) -> Collected:
     """Settle up to one batch of each step. Stopping after any statement loses nothing."""
     limits, now = core.limits, core.clock()
+    # One transaction would keep locks that the next step does not need, in another order.
     with core.database.write() as tx:
         uploads = store.delete_idle_uploads(tx, now - limits.upload_idle, now, BATCH)
+    with core.database.write() as tx:
         store.forget_completed_uploads(tx, now - limits.completed_upload_kept, BATCH)
+    with core.database.write() as tx:
         links = store.unlink_lapsed_layers(tx, now - limits.layer_grace, BATCH)
+    with core.database.write() as tx:
         blobs = store.condemn_unlinked_blobs(tx, now, BATCH)
     with core.database.read() as tx:
         keys = store.list_garbage(tx, now - limits.quarantine, BATCH)

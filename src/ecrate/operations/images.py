@@ -20,19 +20,20 @@ from ecrate.domain.errors import (
     LimitExceeded,
     ReferencedImagesNotFound,
     StorageFull,
+    StoreUnavailable,
 )
 from ecrate.domain.images import MAX_MANIFEST_SIZE, Descriptor, Image, Manifest, Referrer
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store.database import Transaction
-from ecrate.store.layers import find_layer
-from ecrate.store.repositories import add_to_image_count
+from ecrate.store.layers import find_layers
+from ecrate.store.repositories import add_to_image_count, find_repository_with_image
 
 _RECORD_PULLS_EVERY: Final = 3600.0
 REFERRERS_PAGE: Final = 100
@@ -92,18 +93,20 @@ def put_image(
             restore_images(tx, [image], core.clock())
         image_id = _insert(core, tx, repository, manifest) if image is None else image.id
         for tag in moving:
-            store.put_tag(tx, repository.id, tag, image_id)
-        _check_tag_count(core, tx, repository, manifest.digest)
+            count = store.put_tag(tx, repository.id, tag, image_id, before=tagged[tag])
+            _check_tag_count(core, repository, manifest.digest, count)
 
 
 def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
     ref = repository.ref
+    digests = [one.digest.text for one in manifest.layers]
+    there = find_layers(tx, repository.id, digests, core.clock())
     layers: dict[int, str] = {}
     missing: list[Descriptor] = []
     missing_layers: list[tuple[str, str]] = []
     missing_children: list[tuple[str, str]] = []
     for descriptor in manifest.layers:
-        layer = find_layer(tx, repository.id, descriptor.digest.text)
+        layer = there.get(descriptor.digest.text)
         if layer is not None:
             layers.setdefault(layer.blob_id, descriptor.media_type)
         elif descriptor.is_foreign or core.sparse_manifests:
@@ -112,9 +115,10 @@ def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manif
             missing.append(descriptor)
     if missing:
         raise LayersNotFound(_listed(missing), ref.name, ref.registry.id)
+    listed = store.find_images(tx, repository.id, [one.digest.text for one in manifest.children])
     children: dict[int, Image] = {}
     for descriptor in manifest.children:
-        child = store.find_image(tx, repository.id, descriptor.digest.text)
+        child = listed.get(descriptor.digest.text)
         if child is not None:
             children[child.id] = child
         elif core.sparse_manifests:
@@ -144,10 +148,9 @@ def _listed(descriptors: Sequence[Descriptor]) -> str:
     return ", ".join(dict.fromkeys(descriptor.digest.text for descriptor in descriptors))
 
 
-def _check_tag_count(core: Core, tx: Transaction, repository: Repository, digest: Digest) -> None:
-    image = store.find_image(tx, repository.id, digest.text)
+def _check_tag_count(core: Core, repository: Repository, digest: Digest, count: int) -> None:
     limit = core.limits.tags_per_image
-    if image is not None and image.tag_count > limit:
+    if count > limit:
         raise LimitExceeded(
             f"The image with digest '{digest}' in the repository with name "
             f"'{repository.ref.name}' already "
@@ -159,9 +162,10 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
     `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
     """
-    with core.database.read() as tx:
-        repository = open_repository(tx, caller, ref, "BatchGetImage")
-        image = _find(tx, repository, image_id)
+    with core.database.peek() as tx:
+        found, image = find_repository_with_image(tx, ref, image_id)
+        repository = admit(tx, caller, ref, "BatchGetImage", found)
+    image = _checked(repository, image_id, image)
     if image.storage.status_at(core.clock()) != "ACTIVE":
         raise ImageInaccessible
     return image
@@ -174,7 +178,7 @@ def read_manifest(core: Core, image: Image) -> bytes:
     """
     content = core.manifests.get(image.id)
     if content is None:
-        with core.database.read() as tx:
+        with core.database.peek() as tx:
             content = store.read_manifest(tx, image.id)
         if content is None:
             raise ImageNotFound(image.digest.text, "null", "", "")
@@ -190,13 +194,14 @@ def is_pull_due(core: Core, image: Image) -> bool:
 def record_pull(core: Core, caller: Caller, ref: RepositoryRef, image: Image) -> None:
     """Note that the image was pulled now, unless the caller's pulls do not count.
 
-    Nothing is noted where there is no room for it: a pull needs none.
+    Nothing is noted where that cannot be done now: a pull needs no room.
     """
-    with core.database.read() as tx:
-        if not is_pull_recorded(core, tx, caller, ref.registry):
-            return
-    with contextlib.suppress(StorageFull), core.database.write() as tx:
-        store.record_pull(tx, image.id, core.clock())
+    with contextlib.suppress(StorageFull, StoreUnavailable):
+        with core.database.peek() as tx:
+            if not is_pull_recorded(core, tx, caller, ref.registry):
+                return
+        with core.database.write() as tx:
+            store.record_pull(tx, image.id, core.clock())
 
 
 def describe_images(
@@ -411,6 +416,11 @@ def _find(tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
         image = store.find_tagged_image(tx, repository.id, image_id.tag)
     elif image_id.digest is not None:
         image = store.find_image(tx, repository.id, image_id.digest.text)
+    return _checked(repository, image_id, image)
+
+
+def _checked(repository: Repository, image_id: ImageId, image: Image | None) -> Image:
+    """Give the image that was found under an id; raises as `find_image` does."""
     if image is None:
         raise ImageNotFound(
             "null" if image_id.digest is None else image_id.digest.text,

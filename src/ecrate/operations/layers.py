@@ -57,13 +57,16 @@ def mount_layer(
         for name in names:
             with contextlib.suppress(RepositoryNotFound, AccessDenied, InvalidParameter):
                 place = RepositoryRef.parse(ref.registry, name)
-                found = open_repository(tx, caller, place, "GetDownloadUrlForLayer")
-                layer = store.find_layer(tx, found.id, digest)
-                # AWS: user guide, "Blob mounting": both repositories are encrypted alike.
-                if layer is None or found.encryption != repository.encryption:
+                found = open_repository(tx, caller, place, "GetDownloadUrlForLayer", locks=False)
+                layer = store.find_layer(tx, found.id, digest, core.clock())
+                if layer is None or layer.is_archived:
                     continue
-                if not store.is_archived_layer(tx, found.id, layer.blob_id, core.clock()):
-                    store.link_layer(tx, repository.id, layer.blob_id, core.clock())
+                # AWS: user guide, "Blob mounting": both repositories are encrypted alike.
+                if found.encryption != repository.encryption:
+                    continue
+                blob = store.find_blob(tx, digest)
+                if blob is not None:
+                    store.link_layer(tx, repository.id, blob[0], core.clock())
                     return True
     return False
 
@@ -72,7 +75,7 @@ def delete_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) ->
     """Take the layer out of the repository; raises `LayerNotFound`, `LayerInUse`."""
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "BatchDeleteImage")
-        layer = store.find_layer(tx, repository.id, digest)
+        layer = store.find_layer(tx, repository.id, digest, core.clock())
         if layer is None:
             raise LayerNotFound(digest, ref.name, ref.registry.id)
         if not store.unlink_layer(tx, repository.id, layer.blob_id):
@@ -81,15 +84,10 @@ def delete_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) ->
 
 @dataclass(frozen=True, slots=True)
 class LayerAvailability:
-    """One answer of `batch_check_layer_availability`; `layer` is None where there is none.
-
-    `is_archived`: the images that need it are all archived.
-    """
+    """One answer of `batch_check_layer_availability`; `layer` is None where there is none."""
 
     digest: str
     layer: Layer | None
-    media_type: str | None = None
-    is_archived: bool = False
 
 
 def batch_check_layer_availability(
@@ -109,17 +107,17 @@ def check_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> 
     """Give one layer; raises `LayerNotFound`, `LayerInaccessible`. One that `is_fading` has to
     be renewed, and checked again, before a client may be told that it is there.
     """
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
         return _readable_layer(core, tx, repository, digest)
 
 
 def _readable_layer(core: Core, tx: Transaction, repository: Repository, digest: str) -> Layer:
     name, registry = repository.ref.name, repository.ref.registry
-    layer = store.find_layer(tx, repository.id, digest)
+    layer = store.find_layer(tx, repository.id, digest, core.clock())
     if layer is None:
         raise LayerNotFound(digest, name, registry.id)
-    if store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock()):
+    if layer.is_archived:
         raise LayerInaccessible(digest, name, registry.id)
     return layer
 
@@ -139,30 +137,22 @@ def renew_layers(core: Core, caller: Caller, ref: RepositoryRef, digests: Sequen
 def _availability(
     core: Core, caller: Caller, ref: RepositoryRef, digests: Sequence[str]
 ) -> list[LayerAvailability]:
-    answers = []
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        for digest in digests:
-            layer = store.find_layer(tx, repository.id, digest)
-            if layer is None:
-                answers.append(LayerAvailability(digest, None))
-                continue
-            media_type = store.find_layer_media_type(tx, repository.id, layer.blob_id)
-            is_archived = store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock())
-            answers.append(LayerAvailability(digest, layer, media_type, is_archived))
-    return answers
+        found = store.find_layers(tx, repository.id, digests, core.clock())
+    return [LayerAvailability(digest, found.get(digest)) for digest in digests]
 
 
 def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
     """Give a layer that the caller may download; raises `LayerNotFound`, `LayerInaccessible`."""
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
         return _readable_layer(core, tx, repository, digest)
 
 
 def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
     """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
         _readable_layer(core, tx, repository, digest)
     payload = {
@@ -178,12 +168,9 @@ def find_layer_to_download(core: Core, seal: str) -> Layer:
     `LayerNotFound` when the layer or its repository is gone, or archived.
     """
     payload = core.seals.open(_DOWNLOAD, seal, core.clock())
-    repository_id = payload["repository"]
-    with core.database.read() as tx:
-        layer = store.find_layer(tx, repository_id, payload["digest"])
-        if layer and store.is_archived_layer(tx, repository_id, layer.blob_id, core.clock()):
-            layer = None
-    if layer is None:
+    with core.database.peek() as tx:
+        layer = store.find_layer(tx, payload["repository"], payload["digest"], core.clock())
+    if layer is None or layer.is_archived:
         raise LayerNotFound(payload["digest"], "", "")
     return layer
 

@@ -101,6 +101,6 @@ def delete_repository(core: Core, caller: Caller, ref: RepositoryRef, *, force: 
         repository = open_repository(tx, caller, ref, "DeleteRepository")
         if repository.image_count and not force:
             raise RepositoryNotEmpty(ref.name, ref.registry.id)
-        store.delete_repository(tx, repository.id, core.clock())
         store.count_repository(tx, ref.registry, -1)
+        store.delete_repository(tx, repository.id, core.clock())
         return repository

@@ -11,13 +11,16 @@ from ecrate.domain.names import RegistryRef
 from ecrate.domain.principals import Caller, PrincipalRecord, anonymous
 from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
+from ecrate.operations.seals import Seals
 from ecrate.store.identities import find_access_key, find_principal_by_id
+from ecrate.store.tokens import find_fingerprint
 
 TOKEN_LIFETIME: Final = 12 * 3600.0  # AWS: API reference of GetAuthorizationToken.
 BEARER_LIFETIME: Final = 300.0
 SESSION_PREFIX: Final = "ASIA"
 SESSION: Final = "session"
 SECRET: Final = "access-key"  # noqa: S105 - the purpose a key is derived for
+_FINGERPRINT: Final = "fingerprint"
 _PURPOSE: Final = "authorization-token"
 _BEARER: Final = "bearer-token"
 
@@ -45,6 +48,17 @@ def secret_of(core: Core, key_id: str) -> str:
     return core.seals.derive(SECRET, key_id)
 
 
+def fingerprint_of(seals: Seals) -> str:
+    """Give what the database knows of a secret: enough to tell it from another."""
+    return seals.derive(_FINGERPRINT, "")
+
+
+def is_own_secret(core: Core) -> bool:
+    """Tell whether the database's access keys follow from this server's secret."""
+    with core.database.peek() as tx:
+        return find_fingerprint(tx) == fingerprint_of(core.seals)
+
+
 def credentials_of(core: Core, key_id: str, session_token: str | None, region: str) -> Credentials:
     """Give whom a key speaks for, as the store of record has it now.
 
@@ -57,7 +71,7 @@ def credentials_of(core: Core, key_id: str, session_token: str | None, region: s
         return Credentials(replace(root, is_root=True), "")
     if session_token is not None:
         return _session(core, key_id, session_token, region)
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         key = find_access_key(tx, key_id)
     return Credentials(_caller(key.principal, key.id, region), secret_of(core, key_id))
 
@@ -79,7 +93,7 @@ def _session(core: Core, key_id: str, session_token: str, region: str) -> Creden
         raise UnknownAccessKey from None
     if payload["id"] != key_id:
         raise UnknownAccessKey
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         principal = find_principal_by_id(tx, payload["principal"])
         if principal is None:
             raise UnknownAccessKey

@@ -22,6 +22,7 @@ from ecrate.domain.errors import (
     LayerAlreadyExists,
     LayerPartTooSmall,
     LimitExceeded,
+    StoreUnavailable,
     UploadBusy,
     UploadNotFound,
 )
@@ -31,6 +32,8 @@ from ecrate.domain.principals import Caller
 from ecrate.operations.authorization import Opener, open_repository
 from ecrate.operations.core import Core
 from ecrate.store import layers as store
+from ecrate.store.database import Transaction
+from ecrate.store.repositories import lock_repositories
 
 # Short, since it is a thread that waits; a front that can wait without one tries again.
 _WAIT_FOR_WRITER: Final = 0.5
@@ -155,9 +158,14 @@ class LayerWriter:
                 has_short_part=before.has_short_part or (before.parts > 0 and last_was_short),
             )
         self._file.sync()
-        with self._core.database.write() as tx:
-            if not store.update_upload(tx, before, after):
-                raise UploadNotFound(before.id, self._ref.name, self._ref.registry.id)
+        try:
+            with self._core.database.write() as tx:
+                if not store.update_upload(tx, before, after):
+                    raise UploadNotFound(before.id, self._ref.name, self._ref.registry.id)
+        except StoreUnavailable:
+            # They may count by now: whoever writes next will know.
+            self._has_uncounted = False
+            raise
         self.upload = after
         self._has_uncounted = False
         return after.size
@@ -342,21 +350,14 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
     # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
     is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
     with core.database.write() as tx:
+        lock_repositories(tx, [upload.repository_id])
         current = store.find_upload(tx, upload.id, upload.repository_id, upload.principal)
         if current is None:
             raise UploadNotFound(upload.id, ref.name, ref.registry.id)
         if current.completed_digest is not None:
             # A retry overtook the request it repeats; both get the one answer.
             return current
-        found = store.find_blob(tx, digest.text)
-        if found is None:
-            blob_id = store.insert_blob(tx, digest, upload.id, upload.size, now)
-            unused = None
-        elif is_lost and found == kept:
-            blob_id, unused = found
-            store.replace_blob_key(tx, blob_id, upload.id)
-        else:
-            blob_id, unused = found[0], upload.id
+        blob_id, unused = _settle_blob(tx, upload, digest, lost=kept if is_lost else None, now=now)
         existed = store.link_layer(tx, upload.repository_id, blob_id, now)
         store.complete_upload(tx, upload.id, digest, now, existed=existed)
         if unused is not None:
@@ -365,9 +366,30 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
     return replace(upload, completed_digest=digest.text, existed=existed)
 
 
+def _settle_blob(
+    tx: Transaction, upload: Upload, digest: Digest, *, lost: tuple[int, str] | None, now: float
+) -> tuple[int, str | None]:
+    """Make the upload's bytes those of the digest where it has none, or has `lost` them; give
+    the blob, which is locked, and the key of the bytes that are not needed.
+    """
+    # Between a look and the next one somebody else may store the blob, or collect it.
+    while True:
+        found = store.find_blob(tx, digest.text)
+        if found is None:
+            blob_id = store.insert_blob(tx, digest, upload.id, upload.size, now)
+            if blob_id is not None:
+                return blob_id, None
+        elif found == lost:
+            store.replace_blob_key(tx, found[0], upload.id)
+            return found
+        else:
+            return found[0], upload.id
+
+
 def cancel_layer_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> None:
     """End an upload; its bytes go. Raises `UploadNotFound`."""
     find_open_upload(core, caller, ref, upload_id)
+    # By its id alone: should its repository be gone meanwhile, so is the upload.
     with core.database.write() as tx:
         if not store.delete_upload(tx, upload_id, core.clock()):
             raise UploadNotFound(upload_id, ref.name, ref.registry.id)

@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
-from ecrate.store.database import Transaction
-from ecrate.store.layers import insert_garbage
+from ecrate.store.database import Row, Transaction
+from ecrate.store.layers import insert_garbage, lock_blobs, note_unlinked
+from ecrate.store.repositories import lock_repositories
+
+_LAPSED = (
+    "SELECT repository_id, blob_id FROM layers WHERE image_count = 0 AND touched_at < ? "
+    "ORDER BY touched_at LIMIT ?"
+)
 
 
 def unlink_lapsed_layers(tx: Transaction, before: float, limit: int) -> int:
     """Remove links that no image needs and nobody touched since `before`; give how many."""
+    found = {row[0] for row in tx.all(_LAPSED, before, limit)}
+    places = lock_repositories(tx, found) if found else []
+    if not places:
+        return 0
+    marks = ", ".join("?" * len(places))
     rows = tx.all(
-        "DELETE FROM layers WHERE (repository_id, blob_id) IN ("
-        "SELECT repository_id, blob_id FROM layers WHERE image_count = 0 AND touched_at < ? "
-        "ORDER BY touched_at LIMIT ?) RETURNING blob_id",
+        f"DELETE FROM layers WHERE (repository_id, blob_id) IN ({_LAPSED}) "  # noqa: S608 - constants
+        f"AND repository_id IN ({marks}) RETURNING blob_id",
         before,
         limit,
+        *places,
     )
-    tx.many("INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING", rows)
+    note_unlinked(tx, [row[0] for row in rows])
     return len(rows)
 
 
 def condemn_unlinked_blobs(tx: Transaction, now: float, limit: int) -> int:
     """Turn blobs without any link into garbage; give how many candidates were settled."""
-    candidates = tx.all("SELECT blob_id FROM unlinked_blobs ORDER BY blob_id LIMIT ?", limit)
+    rows = tx.all("SELECT blob_id FROM unlinked_blobs ORDER BY blob_id LIMIT ?", limit)
+    candidates = [row[0] for row in rows]
+    if candidates:
+        lock_blobs(tx, candidates)
     removed = []
-    for (blob_id,) in candidates:
+    for blob_id in candidates:
         tx.run("DELETE FROM unlinked_blobs WHERE blob_id = ?", blob_id)
         row = tx.one(
             "DELETE FROM blobs WHERE id = ? "
@@ -39,24 +53,29 @@ def condemn_unlinked_blobs(tx: Transaction, now: float, limit: int) -> int:
 
 def delete_idle_uploads(tx: Transaction, before: float, now: float, limit: int) -> int:
     """End uploads that nobody wrote to since `before`; their bytes become garbage."""
-    rows = tx.all(
-        "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE touched_at < ? "
-        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size",
-        before,
-        limit,
-    )
+    rows = _take_uploads(tx, "completed_digest IS NULL", before, limit)
     insert_garbage(tx, [(key, None, size) for key, size in rows], now)
     return len(rows)
 
 
 def forget_completed_uploads(tx: Transaction, before: float, limit: int) -> int:
     """Drop the kept answers of uploads completed before `before`."""
-    return tx.run(
-        "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE touched_at < ? "
-        "AND completed_digest IS NOT NULL ORDER BY touched_at LIMIT ?)",
+    return len(_take_uploads(tx, "completed_digest IS NOT NULL", before, limit))
+
+
+def _take_uploads(tx: Transaction, kind: str, before: float, limit: int) -> list[Row]:
+    """Remove the rows of uploads, and give their ids and sizes."""
+    old = f"touched_at < ? AND {kind}"
+    rows = tx.all(
+        "SELECT id, size FROM uploads WHERE id IN ("  # noqa: S608 - constants
+        f"SELECT id FROM uploads WHERE {old} ORDER BY touched_at LIMIT ?) "
+        f"AND {old} ORDER BY id FOR UPDATE",
         before,
         limit,
+        before,
     )
+    tx.many("DELETE FROM uploads WHERE id = ?", [(row[0],) for row in rows])
+    return rows
 
 
 def list_garbage(tx: Transaction, before: float, limit: int) -> list[str]:

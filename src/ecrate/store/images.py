@@ -10,10 +10,11 @@ from ecrate.domain.images import Image, Manifest, Referrer, Storage
 from ecrate.domain.names import Digest
 from ecrate.store.database import Row, Transaction
 
-_COLUMNS = (
+IMAGE_COLUMNS = (
     "i.id, i.digest, i.media_type, i.artifact_media_type, i.size, i.pushed_at, i.last_pulled_at, "
     "i.subject, i.tag_count, i.status, i.archived_at, i.activated_at"
 )
+_STEP = 500
 _STATUS = {"TAGGED": " AND i.tag_count > 0", "UNTAGGED": " AND i.tag_count = 0", "ANY": ""}
 # Of the storage class; each asks for the time once, see `domain.images.Storage`.
 ACTIVE_IMAGE = "(i.status = 'ACTIVE' OR (i.status = 'ACTIVATING' AND i.activated_at <= ?))"
@@ -39,21 +40,37 @@ class ImageReferences:
 
 def find_image(tx: Transaction, repository_id: int, digest: str) -> Image | None:
     row = tx.one(
-        f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.digest = ?",  # noqa: S608 - constants
+        f"SELECT {IMAGE_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.digest = ?",  # noqa: S608 - constants
         repository_id,
         digest,
     )
-    return None if row is None else _image(row)
+    return None if row is None else image_of(row)
+
+
+def find_images(tx: Transaction, repository_id: int, digests: Sequence[str]) -> dict[str, Image]:
+    """Give, by digest, those of the images that this repository has."""
+    found: dict[str, Image] = {}
+    for start in range(0, len(digests), _STEP):
+        some = digests[start : start + _STEP]
+        marks = ", ".join("?" * len(some))
+        rows = tx.all(
+            f"SELECT {IMAGE_COLUMNS} FROM images i "  # noqa: S608 - constants
+            f"WHERE i.repository_id = ? AND i.digest IN ({marks})",
+            repository_id,
+            *some,
+        )
+        found.update((row[1], image_of(row)) for row in rows)
+    return found
 
 
 def find_tagged_image(tx: Transaction, repository_id: int, tag: str) -> Image | None:
     row = tx.one(
-        f"SELECT {_COLUMNS} FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
+        f"SELECT {IMAGE_COLUMNS} FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
         "WHERE t.repository_id = ? AND t.tag = ?",
         repository_id,
         tag,
     )
-    return None if row is None else _image(row)
+    return None if row is None else image_of(row)
 
 
 def read_manifest(tx: Transaction, image_id: int) -> bytes | None:
@@ -94,10 +111,13 @@ def insert_image(
         "VALUES (?, ?, ?, ?)",
         [(image_id, repository_id, blob, media_type) for blob, media_type in references.layers],
     )
-    tx.many(
-        "UPDATE layers SET image_count = image_count + 1 WHERE repository_id = ? AND blob_id = ?",
-        [(repository_id, blob_id) for blob_id, _ in references.layers],
-    )
+    if references.layers:
+        tx.run(
+            "UPDATE layers SET image_count = image_count + 1 WHERE repository_id = ? "
+            "AND blob_id IN (SELECT blob_id FROM image_layers WHERE image_id = ?)",
+            repository_id,
+            image_id,
+        )
     tx.many(
         "INSERT INTO image_children (image_id, child_id) VALUES (?, ?)",
         [(image_id, child_id) for child_id in references.children],
@@ -154,14 +174,12 @@ def _tell_referrers(tx: Transaction, repository_id: int, digest: str, *, is_lost
     )
 
 
-def put_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> None:
-    """Point the tag at the image, away from any other."""
-    tx.run(
-        "UPDATE images SET tag_count = tag_count - 1 WHERE id = "
-        "(SELECT image_id FROM tags WHERE repository_id = ? AND tag = ?)",
-        repository_id,
-        tag,
-    )
+def put_tag(
+    tx: Transaction, repository_id: int, tag: str, image_id: int, *, before: Image | None
+) -> int:
+    """Point the tag at the image, away from `before`; give how many tags the image has now."""
+    if before is not None:
+        tx.run("UPDATE images SET tag_count = tag_count - 1 WHERE id = ?", before.id)
     tx.run(
         "INSERT INTO tags (repository_id, tag, image_id) VALUES (?, ?, ?) "
         "ON CONFLICT (repository_id, tag) DO UPDATE SET image_id = excluded.image_id",
@@ -169,7 +187,10 @@ def put_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> Non
         tag,
         image_id,
     )
-    tx.run("UPDATE images SET tag_count = tag_count + 1 WHERE id = ?", image_id)
+    row = tx.one(
+        "UPDATE images SET tag_count = tag_count + 1 WHERE id = ? RETURNING tag_count", image_id
+    )
+    return int(row[0]) if row else 0
 
 
 def delete_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> None:
@@ -213,14 +234,14 @@ def list_images(
     at the time `now`.
     """
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.id > ?"  # noqa: S608 - constants
+        f"SELECT {IMAGE_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.id > ?"  # noqa: S608 - constants
         f"{_STATUS[status]}{_STORAGE[storage]} ORDER BY i.id LIMIT ?",
         repository_id,
         after,
         now,
         limit,
     )
-    return [_image(row) for row in rows]
+    return [image_of(row) for row in rows]
 
 
 def list_image_ids(
@@ -316,11 +337,11 @@ def update_storage(tx: Transaction, image_id: int, storage: Storage) -> None:
 def list_children(tx: Transaction, image_id: int) -> list[Image]:
     """Give the images that this index lists."""
     rows = tx.all(
-        f"SELECT {_COLUMNS} FROM image_children c JOIN images i ON i.id = c.child_id "  # noqa: S608 - constants
+        f"SELECT {IMAGE_COLUMNS} FROM image_children c JOIN images i ON i.id = c.child_id "  # noqa: S608 - constants
         "WHERE c.image_id = ? ORDER BY i.id",
         image_id,
     )
-    return [_image(row) for row in rows]
+    return [image_of(row) for row in rows]
 
 
 def is_listed_by_active(tx: Transaction, image_id: int) -> bool:
@@ -339,7 +360,7 @@ def record_pull(tx: Transaction, image_id: int, now: float) -> None:
     tx.run("UPDATE images SET last_pulled_at = ? WHERE id = ?", now, image_id)
 
 
-def _image(row: Row) -> Image:
+def image_of(row: Row) -> Image:
     return Image(
         id=row[0],
         digest=Digest(row[1]),

@@ -2,54 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ecrate.domain.layers import Layer, Upload
 from ecrate.domain.names import Digest, RegistryRef
 from ecrate.store.database import Row, Transaction
 from ecrate.store.images import ACTIVE_IMAGE
 
+_STEP = 500
+_REFERENCES = (
+    "FROM image_layers r JOIN images i ON i.id = r.image_id "
+    "WHERE r.repository_id = l.repository_id AND r.blob_id = l.blob_id"
+)
+_LAYER = (
+    "b.digest, b.id, b.size, b.key, l.touched_at, "
+    f"(SELECT r.media_type {_REFERENCES} LIMIT 1), "
+    f"l.image_count > 0 AND NOT EXISTS (SELECT 1 {_REFERENCES} AND {ACTIVE_IMAGE})"
+)
 _UPLOAD = (
     "id, repository_id, principal, size, parts, last_part_first_byte, has_short_part, "
     "hash_state, touched_at, completed_digest, existed"
 )
 
 
-def find_layer(tx: Transaction, repository_id: int, digest: str) -> Layer | None:
+def find_layer(tx: Transaction, repository_id: int, digest: str, now: float) -> Layer | None:
     """Give the layer if this repository has it; another repository's does not count."""
-    row = tx.one(
-        "SELECT b.id, b.size, b.key, l.touched_at FROM blobs b "
-        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? WHERE b.digest = ?",
-        repository_id,
-        digest,
-    )
-    return None if row is None else Layer(row[0], Digest(digest), row[1], row[2], row[3])
+    return find_layers(tx, repository_id, [digest], now).get(digest)
 
 
-def find_layer_media_type(tx: Transaction, repository_id: int, blob_id: int) -> str | None:
-    """Give the media type under which an image of the repository refers to the layer."""
-    row = tx.one(
-        "SELECT media_type FROM image_layers WHERE repository_id = ? AND blob_id = ? LIMIT 1",
-        repository_id,
-        blob_id,
-    )
-    return None if row is None else str(row[0])
-
-
-def is_archived_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:
-    """Tell whether images of the repository need the layer, and none of them is active."""
-    return (
-        tx.one(
-            "SELECT 1 FROM layers l WHERE l.repository_id = ? AND l.blob_id = ? "  # noqa: S608 - a constant
-            "AND l.image_count > 0 AND NOT EXISTS (SELECT 1 FROM image_layers r "
-            "JOIN images i ON i.id = r.image_id WHERE r.repository_id = l.repository_id "
-            f"AND r.blob_id = l.blob_id AND {ACTIVE_IMAGE})",
-            repository_id,
-            blob_id,
+def find_layers(
+    tx: Transaction, repository_id: int, digests: Sequence[str], now: float
+) -> dict[str, Layer]:
+    """Give, by digest, those of the layers that this repository has."""
+    found: dict[str, Layer] = {}
+    for start in range(0, len(digests), _STEP):
+        some = digests[start : start + _STEP]
+        marks = ", ".join("?" * len(some))
+        rows = tx.all(
+            f"SELECT {_LAYER} FROM blobs b JOIN layers l ON l.blob_id = b.id "  # noqa: S608 - constants
+            f"AND l.repository_id = ? WHERE b.digest IN ({marks})",
             now,
+            repository_id,
+            *some,
         )
-        is not None
-    )
+        found.update((row[0], _layer(row)) for row in rows)
+    return found
+
+
+def _layer(row: Row) -> Layer:
+    digest, blob_id, size, key, touched_at, media_type, is_archived = row
+    return Layer(blob_id, Digest(digest), size, key, touched_at, media_type, bool(is_archived))
 
 
 def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], now: float) -> None:
@@ -62,20 +64,22 @@ def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], no
 
 
 def find_blob(tx: Transaction, digest: str) -> tuple[int, str] | None:
-    """Give id and key of the bytes with this digest, whoever stored them."""
-    row = tx.one("SELECT id, key FROM blobs WHERE digest = ?", digest)
+    """Give id and key of the bytes with this digest, whoever stored them; locked in a write."""
+    row = tx.one("SELECT id, key FROM blobs WHERE digest = ? FOR UPDATE", digest)
     return None if row is None else (row[0], row[1])
 
 
-def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int:
+def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int | None:
+    """Give the id, None where there are bytes with this digest."""
     row = tx.one(
-        "INSERT INTO blobs (digest, key, size, stored_at) VALUES (?, ?, ?, ?) RETURNING id",
+        "INSERT INTO blobs (digest, key, size, stored_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (digest) DO NOTHING RETURNING id",
         digest.text,
         key,
         size,
         now,
     )
-    return int(row[0]) if row else 0
+    return None if row is None else int(row[0])
 
 
 def replace_blob_key(tx: Transaction, blob_id: int, key: str) -> None:
@@ -83,7 +87,7 @@ def replace_blob_key(tx: Transaction, blob_id: int, key: str) -> None:
 
 
 def link_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:
-    """Link the blob into the repository; tell whether it was linked before."""
+    """Link the blob into the repository, both of them locked; tell whether it was linked before."""
     if tx.run(
         "UPDATE layers SET touched_at = ? WHERE repository_id = ? AND blob_id = ?",
         now,
@@ -142,15 +146,35 @@ def list_repositories_with(
 
 
 def unlink_layer(tx: Transaction, repository_id: int, blob_id: int) -> bool:
-    """Take the layer out of the repository unless an image needs it; tell whether it is out."""
+    """Take the layer out of the repository, which is locked, unless an image needs it; tell
+    whether it is out.
+    """
     removed = tx.run(
         "DELETE FROM layers WHERE repository_id = ? AND blob_id = ? AND image_count = 0",
         repository_id,
         blob_id,
     )
     if removed:
-        tx.run("INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING", blob_id)
+        note_unlinked(tx, [blob_id])
     return bool(removed)
+
+
+def note_unlinked(tx: Transaction, blob_ids: Iterable[int]) -> None:
+    """Tell the collector that these blobs have lost a link in this transaction."""
+    ordered = sorted(set(blob_ids))
+    for start in range(0, len(ordered), _STEP):
+        some = ordered[start : start + _STEP]
+        lock_blobs(tx, some)
+        tx.many(
+            "INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING",
+            [(blob_id,) for blob_id in some],
+        )
+
+
+def lock_blobs(tx: Transaction, ids: Sequence[int]) -> None:
+    """Keep the links of these blobs as they are; with several calls, lower ids come first."""
+    marks = ", ".join("?" * len(ids))
+    tx.all(f"SELECT id FROM blobs WHERE id IN ({marks}) ORDER BY id FOR UPDATE", *ids)  # noqa: S608 - places
 
 
 def insert_upload(tx: Transaction, upload: Upload) -> None:
@@ -168,9 +192,10 @@ def insert_upload(tx: Transaction, upload: Upload) -> None:
 def find_upload(
     tx: Transaction, upload_id: str, repository_id: int, principal: str
 ) -> Upload | None:
-    """Give the upload if it belongs to this repository and principal."""
+    """Give the upload if it belongs to this repository and principal; locked in a write."""
     row = tx.one(
-        f"SELECT {_UPLOAD} FROM uploads WHERE id = ? AND repository_id = ? AND principal = ?",  # noqa: S608 - a constant
+        f"SELECT {_UPLOAD} FROM uploads WHERE id = ? AND repository_id = ? AND principal = ? "  # noqa: S608 - a constant
+        "FOR UPDATE",
         upload_id,
         repository_id,
         principal,

@@ -1,0 +1,8 @@
+-- depends:
+
+-- Which secret the access keys follow from: so that a node with another one is noticed.
+CREATE TABLE secret (
+    fingerprint TEXT COLLATE "C" PRIMARY KEY
+);
+
+UPDATE schema_version SET version = 3;
