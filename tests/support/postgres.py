@@ -113,29 +113,32 @@ class Postgres:
             with preparing(self.url(name)):
                 pass
         yield self.url(name)
-        self._wipe(name)
-        self._wiped.append(name)
-
-    def _wipe(self, name: str) -> None:
         with self.connect(name) as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE datname = current_database() AND pid <> pg_backend_pid()"
             )
-            tables = connection.execute(
-                "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
-                "AND tablename <> 'schema_version' AND tablename NOT LIKE '%yoyo%'"
-            ).fetchall()
+            wipe(connection)
             sequences = connection.execute(
                 "SELECT sequencename FROM pg_sequences WHERE last_value IS NOT NULL"
-            ).fetchall()
-            statements = [
-                # References need not be followed where everything goes.
-                "SET session_replication_role = replica",
-                *(f"DELETE FROM {table}" for (table,) in tables),  # noqa: S608 - as they are named
-                *(f"ALTER SEQUENCE {sequence} RESTART" for (sequence,) in sequences),
-            ]
-            connection.execute("; ".join(statements).encode())
+            )
+            for (sequence,) in sequences.fetchall():
+                connection.execute(f"ALTER SEQUENCE {sequence} RESTART".encode())
+        self._wiped.append(name)
+
+
+def wipe(connection: psycopg.Connection) -> None:
+    """Delete all rows of a database, but those that tell of its schema."""
+    tables = connection.execute(
+        "SELECT tablename FROM pg_tables WHERE schemaname = 'public' "
+        "AND tablename <> 'schema_version' AND tablename NOT LIKE '%yoyo%'"
+    )
+    statements = [
+        # References need not be followed where everything goes.
+        "SET session_replication_role = replica",
+        *(f"DELETE FROM {table}" for (table,) in tables.fetchall()),  # noqa: S608 - as they are named
+    ]
+    connection.execute("; ".join(statements).encode())
 
 
 def _program(name: str) -> str:
