@@ -27,10 +27,7 @@ from ecrate.operations import images
 from ecrate.operations.core import Limits
 from tests.support.core import HOUR, REGISTRY, Bench
 from tests.support.images import MadeImage, make_image
-from tests.support.postgres import ENGINES
 from tests.support.pushing import make_index
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
 def delete(bench: Bench, ref: RepositoryRef, **names: Any) -> Any:

@@ -22,9 +22,6 @@ from ecrate.operations import layers, repositories, uploads
 from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of
-from tests.support.postgres import ENGINES
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 CONTENT = b"the layer"
 DIGEST = digest_of(CONTENT)

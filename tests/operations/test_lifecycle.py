@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pytest
-
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.operations import images, repositories
 from ecrate.operations.lifecycle import run_lifecycle_policies
@@ -31,9 +29,6 @@ from tests.support.lifecycle_bench import (
     run_in_an_hour,
     storage_of,
 )
-from tests.support.postgres import ENGINES
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
 def test_run_waits_a_period_from_putting_a_policy(bench: Bench, one: RepositoryRef) -> None:

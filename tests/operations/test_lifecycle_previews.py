@@ -25,9 +25,6 @@ from tests.support.lifecycle_bench import (
     preview,
     push,
 )
-from tests.support.postgres import ENGINES
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
 def one_before_the_next(bench: Bench, deed: Callable[[], object]) -> Callable[[], None]:

@@ -28,10 +28,7 @@ from tests.support.lifecycle_bench import (
     storage_of,
     tag,
 )
-from tests.support.postgres import ENGINES
 from tests.support.pushing import make_index
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 
 @pytest.fixture

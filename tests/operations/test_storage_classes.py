@@ -14,9 +14,6 @@ from ecrate.operations import images
 from ecrate.operations.core import Limits
 from tests.support.core import START, Bench
 from tests.support.images import OCI_INDEX, make_image
-from tests.support.postgres import ENGINES
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 MINUTE = 60.0
 

@@ -12,9 +12,6 @@ from ecrate.domain.principals import Caller
 from ecrate.operations import tokens
 from ecrate.store import identities
 from tests.support.core import CALLER, HOUR, REGISTRY, Bench
-from tests.support.postgres import ENGINES
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 KEY = CALLER.access_key_id
 

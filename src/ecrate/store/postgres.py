@@ -30,8 +30,6 @@ from ecrate.store.database import ConstraintError, Row, UnusableError
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
-CONNECTIONS: Final = 8
-PATIENCE: Final = 5.0
 _PAUSE: Final = 0.1
 _LOCK: Final = " FOR UPDATE"
 # The advisory lock of whoever prepares a database: "ecrate" in ASCII.
@@ -219,8 +217,10 @@ class PostgresDatabase:
 
     is_local = False
 
-    def __init__(self, url: str, *, connections: int = CONNECTIONS) -> None:
+    def __init__(self, url: str, *, connections: int, patience: float = 5.0) -> None:
+        """With `patience`, the seconds for which a request waits for a connection."""
         self._url = url
+        self._patience = patience
         self._idle: deque[Connection] = deque()
         self._slots = threading.BoundedSemaphore(connections)
         self._away_since: float | None = None
@@ -238,10 +238,10 @@ class PostgresDatabase:
     def borrow(self) -> Connection:
         """Take a connection that works, as far as is known here; `give_back` returns it.
 
-        Raises `StoreUnavailable` after `PATIENCE`; at once while the server has been away for
-        longer than that, but for one request at a time that tries it again.
+        Raises `StoreUnavailable` after a while; at once where the server has been away for longer
+        than that, but for one request at a time that tries it again.
         """
-        if not self._slots.acquire(timeout=PATIENCE):
+        if not self._slots.acquire(timeout=self._patience):
             raise StoreUnavailable
         try:
             return self._idle_one() or self._new_one()
@@ -284,7 +284,7 @@ class PostgresDatabase:
 
     def _is_long_away(self) -> bool:
         since = self._away_since
-        return since is not None and time.monotonic() - since > PATIENCE
+        return since is not None and time.monotonic() - since > self._patience
 
     def _note_absence(self, error: psycopg.Error) -> None:
         if self._away_since is None:
