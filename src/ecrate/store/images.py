@@ -255,6 +255,9 @@ def list_image_ids(
     now: float,
 ) -> list[tuple[int, str, str | None]]:
     """Give (id, digest, tag) for each tag, and once without a tag for an untagged image."""
+    if status == "UNTAGGED":
+        found = list_images(tx, repository_id, status, after[0], limit, storage=storage, now=now)
+        return [(image.id, image.digest.text, None) for image in found]
     return [
         (row[0], row[1], row[2])
         for row in tx.all(

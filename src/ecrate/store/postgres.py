@@ -44,11 +44,12 @@ _DEFAULTS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-# A node that stops in the middle of a transaction holds its locks no longer than this. And what
-# is acknowledged is on the server's disk, whatever is usual there.
+# A node that stops in the middle of a transaction holds its locks no longer than this. What is
+# acknowledged is on the server's disk, whatever is usual there. And where going by an index is
+# thought to cost much, a page of one repository is read from among the rows of all.
 _SESSION: Final = (
     "SELECT set_config('idle_in_transaction_session_timeout', '15s', false), "
-    "set_config('lock_timeout', '10s', false), "
+    "set_config('lock_timeout', '10s', false), set_config('random_page_cost', '1.1', false), "
     "set_config('synchronous_commit', CASE current_setting('synchronous_commit') "
     "WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)"
 )
