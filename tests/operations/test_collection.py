@@ -20,9 +20,6 @@ from ecrate.operations.collection import (
 )
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of, make_image
-from tests.support.postgres import ENGINES
-
-pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 CONTENT = b"the layer"
 DIGEST = digest_of(CONTENT)

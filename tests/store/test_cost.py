@@ -38,10 +38,10 @@ def costs(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[list[Cost]]:
     """What tells the cost of a query, for databases that differ in size only."""
+    folder = tmp_path_factory.mktemp("cost")
+    paths = [folder / f"{size}.db" for size in SIZES]
     with contextlib.ExitStack() as opened:
         if request.param == "sqlite":
-            folder = tmp_path_factory.mktemp("cost")
-            paths = [folder / f"{size}.db" for size in SIZES]
             for path in paths:
                 migrate(path)
             urls = [f"sqlite://{path}" for path in paths]

@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,8 +26,8 @@ ACCOUNT = "000000000000"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `env` holds the AWS variables that lead a client to it. `arguments` are
-    what it was started with beyond the usual.
+    """A running server; `env` holds the AWS variables that lead a client to it. `arguments` and
+    `settings`, variables, are what it was started with beyond the usual.
     """
 
     process: subprocess.Popen[str]
@@ -36,6 +36,7 @@ class Server:
     key_id: str
     secret: str
     arguments: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -63,7 +64,12 @@ class Server:
             at = self.arguments.index("--database")
             command += self.arguments[at : at + 2]
         return subprocess.run(
-            [*command, *words], capture_output=True, text=True, check=False, timeout=60
+            [*command, *words],
+            env={**plain_environment(), **self.settings},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
         )
 
     def ecr(self, *, region: str = REGION, attempts: int = 1) -> ECRClient:
@@ -124,7 +130,7 @@ def start_server(
         process.communicate()
         raise RuntimeError(f"the server did not start: {first}")
     port = int(first.rsplit(":", 1)[1])
-    return Server(process, port, data, *(key or read_key(data)), arguments)
+    return Server(process, port, data, *(key or read_key(data)), arguments, env or {})
 
 
 def read_key(data: Path) -> tuple[str, str]:
