@@ -65,10 +65,9 @@ def _get(
     call: Call[Any], ref: RepositoryRef, wire_id: Any, accepted: Sequence[str] | None
 ) -> dict[str, Any]:
     image_id = _valid(wire_id)
-    image = images.find_image(call.core, call.caller, ref, image_id)
+    image, content = images.get_image(call.core, call.caller, ref, image_id)
     if accepted is not None and image.media_type not in accepted:
         raise errors.ImageNotFound(image.digest.text, "null", ref.name, ref.registry.id)
-    content = images.read_manifest(call.core, image)
     if images.is_pull_due(call.core, image):
         images.record_pull(call.core, call.caller, ref, image)
     return _image(ref, ImageId(image.digest, image_id.tag), content.decode(), image.media_type)

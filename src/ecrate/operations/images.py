@@ -171,6 +171,14 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
     return image
 
 
+def get_image(
+    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
+) -> tuple[Image, bytes]:
+    """Give the row of an image that may be pulled, and its manifest; raises as `find_image`."""
+    image = find_image(core, caller, ref, image_id)
+    return image, read_manifest(core, image)
+
+
 def read_manifest(core: Core, image: Image) -> bytes:
     """Give the image's manifest byte for byte as it was pushed.
 

@@ -70,7 +70,7 @@ def find_upload(
     core: Core, caller: Caller, ref: RepositoryRef, upload_id: str, action: str
 ) -> Upload:
     """Give the upload as its row has it now; raises `UploadNotFound`."""
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         repository = open_repository(tx, caller, ref, action)
         upload = store.find_upload(tx, upload_id, repository.id, caller.arn)
     if upload is None:
@@ -345,7 +345,7 @@ def _hexdigest(core: Core, upload: Upload, algorithm: str) -> str:
 def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest) -> Upload:
     """Write the rows: the bytes become the blob of their digest, unless it has some already."""
     now = core.clock()
-    with core.database.read() as tx:
+    with core.database.peek() as tx:
         kept = store.find_blob(tx, digest.text)
     # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
     is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
