@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -151,8 +152,14 @@ def _as_nobody() -> list[str]:
     """Give what a command begins with that root may not run; it ends when this process does."""
     words = [find_program("setpriv"), "--pdeathsig=QUIT"]
     if os.geteuid() == 0:
-        words += ["--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        words += [f"--reuid={_owner()}", "--clear-groups"]
     return words
+
+
+def _owner() -> str:
+    """Give the user whom the server runs as where this is root."""
+    names = {one.pw_name for one in pwd.getpwall()}
+    return "postgres" if "postgres" in names else "nobody"
 
 
 @contextlib.contextmanager
@@ -163,7 +170,7 @@ def running_postgres() -> Iterator[Postgres]:
     server = Postgres(folder)
     try:
         if os.geteuid() == 0:
-            shutil.chown(folder, "postgres", "postgres")
+            shutil.chown(folder, _owner())
         command = [*_as_nobody(), initdb, "-D", str(server.data), *_INITDB]
         made = subprocess.run(command, capture_output=True, text=True, check=False)
         if made.returncode != 0:
