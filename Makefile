@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
   --annotation-style line $(PINS_ARGS) pyproject.toml --all-extras --group build
 export PYTHON
 
-.PHONY: help serve setup dev test lint fmt type bench fuzz pins ci
+.PHONY: help serve setup dev test lint fmt type bench fuzz docs pins ci
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -53,6 +53,10 @@ bench: dev ## Measure: make bench BENCH_ARGS="push pull"
 
 fuzz: dev ## Fuzz the parsers: make fuzz FUZZ_ARGS="--seconds 600 manifest"
 	$(BIN)/python -m tools.fuzz $(FUZZ_ARGS)
+
+docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/man, where man finds them
+	$(BIN)/python -m tools.operations
+	$(BIN)/python -m tools.man .venv/share/man
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt

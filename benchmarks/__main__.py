@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.bench import Bench
+from benchmarks.commands import measure_commands
 from benchmarks.layers import Pool
 from benchmarks.ours import measure_images, measure_memory, measure_start
 from benchmarks.parts import measure_parts
@@ -23,6 +24,7 @@ MEASUREMENTS: dict[str, Callable[[Bench], Iterator[Line]]] = {
     **{scenario.name: scenario.measure for scenario in SCENARIOS},
     "memory": measure_memory,
     "start": measure_start,
+    "commands": measure_commands,
     "UploadLayerPart": measure_parts,
     "PutImage": measure_images,
 }

@@ -154,7 +154,7 @@ def requests_of(one: Subject) -> dict[str, Request]:
         ),
         "/v2/ referrers": one.door(referrers),
         "/v2/ referrers, filtered, end": one.door(
-            f"{referrers}?artifactType={ARTIFACT}&last={4 * one.size - 2 * PAGE}"
+            f"{referrers}?artifactType={ARTIFACT}&last=2-{4 * one.size - 2 * PAGE}"
         ),
     }
     of_images: dict[str, Any] = {"repositoryName": name}
@@ -193,23 +193,24 @@ def at_percent(samples: Sequence[float], percent: int) -> float:
 def report(subjects: Sequence[Subject]) -> Iterator[str]:
     yield f"{'':34}" + "".join(f"{one.size:>24,}" for one in subjects) + f"{'largest : least':>24}"
     columns = f"{'p50 ms':>8}{'p99 ms':>8}{'CPU ms':>8}"
-    yield f"{'':34}" + columns * len(subjects) + f"{'p50':>8}{'CPU':>8}"
+    yield f"{'':34}" + columns * len(subjects) + f"{'p50':>8}{'p99':>8}{'CPU':>8}"
     for name in subjects[0].seconds:
-        line, halves, costs = f"{name:34}", [], []
+        line = f"{name:34}"
+        figures: list[tuple[float, float, float]] = []
         for one in subjects:
             samples = one.seconds[name]
-            halves.append(at_percent(samples, 50))
-            costs.append(one.cpu[name] / len(samples) * 1000)
-            line += f"{halves[-1]:8.2f}{at_percent(samples, 99):8.2f}{costs[-1]:8.2f}"
-        ratios = halves[-1] / halves[0], costs[-1] / costs[0]
+            cpu = one.cpu[name] / len(samples) * 1000
+            figures.append((at_percent(samples, 50), at_percent(samples, 99), cpu))
+            line += "".join(f"{figure:8.2f}" for figure in figures[-1])
+        ratios = [last / first for first, last in zip(figures[0], figures[-1], strict=True)]
         verdict = "flat" if max(ratios) <= FLAT else "NOT FLAT"
-        yield f"{line}{ratios[0]:8.2f}{ratios[1]:8.2f}  {verdict}"
+        yield line + "".join(f"{ratio:8.2f}" for ratio in ratios) + f"  {verdict}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.paging", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--count", type=int, default=60, help="requests a round")
+    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--count", type=int, default=20, help="requests a round")
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as running:

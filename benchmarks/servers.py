@@ -117,13 +117,13 @@ class Server:
             self.process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _start(name: str, folder: Path, command: list[str], port: int, path: str) -> Server:
+def start(name: str, folder: Path, command: list[str], port: int, path: str) -> Server:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{name}.log"
     environment = {
@@ -166,30 +166,31 @@ def _wait(server: Server, path: str, started: float) -> float:
 
 def start_ecrate(folder: Path) -> Server:
     """Start ecrate on two workers."""
-    port, data = _free_port(), folder / ECRATE
+    port, data = free_port(), folder / ECRATE
     command = [str(Path(sys.executable).with_name("ecrate")), "serve", "--host", "127.0.0.1"]
     command += ["--port", str(port), "--data", str(data), "--workers", "2"]
-    return _start(ECRATE, folder, command, port, "/healthz")
+    return start(ECRATE, folder, command, port, "/healthz")
 
 
 def start_registry(folder: Path) -> Server:
     """Start Debian's docker-registry."""
-    port, config = _free_port(), folder / "registry.yml"
+    port, config = free_port(), folder / "registry.yml"
     folder.mkdir(parents=True, exist_ok=True)
     config.write_text(_CONFIG.format(root=folder / REGISTRY, port=port), encoding="utf-8")
-    return _start(REGISTRY, folder, ["docker-registry", "serve", str(config)], port, "/v2/")
+    return start(REGISTRY, folder, ["docker-registry", "serve", str(config)], port, "/v2/")
 
 
 STARTERS = {ECRATE: start_ecrate, REGISTRY: start_registry}
 
 
-def _open_repository(server: Server) -> None:
+def _open_repository(server: Server, *, has_repository: bool) -> None:
     """Log in as docker does and create the repository; docker-registry needs neither."""
     file = configparser.ConfigParser()
     file.read(server.data / "credentials")
     section = file["default"]
     server.key = Key(section["aws_access_key_id"], section["aws_secret_access_key"])
-    call(server.port, server.key, "CreateRepository", {"repositoryName": "bench"})
+    if has_repository:
+        call(server.port, server.key, "CreateRepository", {"repositoryName": "bench"})
     answer = call(server.port, server.key, "GetAuthorizationToken", {})
     token = answer["authorizationData"][0]["authorizationToken"]
     assert base64.b64decode(token).startswith(b"AWS:")
@@ -197,7 +198,9 @@ def _open_repository(server: Server) -> None:
 
 
 @contextlib.contextmanager
-def running(folder: Path, *names: str, told: list[str] | None = None) -> Iterator[list[Server]]:
+def running(
+    folder: Path, *names: str, told: list[str] | None = None, has_repository: bool = True
+) -> Iterator[list[Server]]:
     """Run servers on empty data for a block; what they complained of is added to `told`."""
     servers: list[Server] = []
     try:
@@ -205,7 +208,7 @@ def running(folder: Path, *names: str, told: list[str] | None = None) -> Iterato
             server = STARTERS[name](folder)
             servers.append(server)
             if name == ECRATE:
-                _open_repository(server)
+                _open_repository(server, has_repository=has_repository)
         yield servers
     finally:
         for server in servers:

@@ -10,6 +10,8 @@ from typing import Any
 
 from ecrate.aws.sigv4 import sign_headers
 
+Request = tuple[dict[str, str], bytes]
+
 
 @dataclass(frozen=True)
 class Key:
@@ -47,11 +49,16 @@ def signed_request(port: int, key: Key, operation: str, parameters: dict[str, An
     return signed_head(port, key, operation, body) + body
 
 
+def signed_parts(port: int, key: Key, operation: str, parameters: dict[str, Any]) -> Request:
+    """Give headers and body of a request."""
+    body = json.dumps(parameters).encode()
+    lines = signed_head(port, key, operation, body).decode().split("\r\n")[1:]
+    return dict(line.split(": ", 1) for line in lines if line), body
+
+
 def call(port: int, key: Key, operation: str, parameters: dict[str, Any]) -> dict[str, Any]:
     """Call an operation; raises `RuntimeError` unless it succeeds."""
-    body = json.dumps(parameters).encode()
-    head = signed_head(port, key, operation, body).decode().split("\r\n")[1:]
-    headers = dict(line.split(": ", 1) for line in head if line)
+    headers, body = signed_parts(port, key, operation, parameters)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
     try:
         connection.request("POST", "/", body, headers)

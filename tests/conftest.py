@@ -31,6 +31,14 @@ ENGINE = os.environ.get("TEST_ENGINE", "sqlite")
 _NUMBERS = itertools.count(1)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many command lines tests/cli/test_equality.py compared."""
+    reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
+    names = [name for report in reports for name, _ in getattr(report, "user_properties", ())]
+    if count := names.count("compared command line"):
+        terminalreporter.write_line(f"{count} command lines were compared with those of aws")
+
+
 @pytest.fixture(scope="session")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests that do not change how it runs."""

@@ -1,7 +1,8 @@
 """Fuzz the parsers for a while: `python -m tools.fuzz --seconds 600`.
 
 Each target gets its share of CPU time, in rounds with a seed of their own, so that no run repeats
-another. A finding is printed as its smallest example; add it to tests/oci/test_findings.py.
+another. A finding is printed as its smallest example; add it to test_findings.py of tests/oci or
+tests/aws.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from typing_extensions import override
 
-from tests.fuzz.targets import TARGETS, Target
+from tests.fuzz.target import Target
+from tests.fuzz.targets import TARGETS
 
 _ROUND = settings(
     max_examples=500,

@@ -21,17 +21,21 @@ from typing import Final
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
-from ecrate.domain.errors import StoreUnavailable
+from ecrate.domain.errors import AuditUnavailable, StoreUnavailable
 from ecrate.domain.names import RegistryRef
+from ecrate.domain.rates import parse_rates
 from ecrate.oci.front import OciFront
+from ecrate.operations.audit import settle_audit
 from ecrate.operations.collection import collect, collect_strays, take_collector_lease
 from ecrate.operations.core import Core, Limits
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.lifecycle import run_lifecycle_policies
+from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.settings import SettingError, Settings
 from ecrate.store import engines, identities
+from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.web.body import Bodies
@@ -101,8 +105,11 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         gc.collect()
         gc.freeze()
 
+        rates = make_rates(settings)
+
         def run_worker(_: int, listener: socket.socket) -> None:
-            asyncio.run(_work(settings, layout, certificate, listener))
+            core = build_core(settings, layout, rates=rates, audit=open_audit(settings, layout))
+            asyncio.run(_work(settings, core, certificate, listener))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -148,6 +155,10 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     """
     with _usable("blobs", layout.blobs):
         FilesystemBlobs(layout.blobs)
+    audit = open_audit(settings, layout)
+    if audit is not None:
+        with _usable("audit_log", Path(settings.audit_log)):
+            audit.check()
     with _usable_database(layout.database), engines.preparing(layout.database) as database:
         seals = _prepare_secret(settings, layout, database)
         return _make_root_key(settings.account_id, layout, database, seals)
@@ -240,8 +251,14 @@ def _write_private(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-def build_core(settings: Settings, layout: Layout) -> Core:
-    """Put drivers and settings together for the operations."""
+def build_core(
+    settings: Settings,
+    layout: Layout,
+    *,
+    rates: RateLimits | None = None,
+    audit: AuditLog | None = None,
+) -> Core:
+    """Put drivers and settings together for the operations; `rates` are all workers'."""
     return Core(
         database=engines.open_database(layout.database, connections=settings.database_connections),
         blobs=FilesystemBlobs(layout.blobs),
@@ -252,13 +269,41 @@ def build_core(settings: Settings, layout: Layout) -> Core:
         parity=settings.parity == "ecr",
         sparse_manifests=settings.sparse_manifests,
         anonymous_pull=settings.anonymous_pull,
+        rates=rates,
+        audit=audit,
         limits=Limits(
+            repositories_per_registry=settings.repositories_per_registry,
+            images_per_repository=settings.images_per_repository,
             upload_idle=settings.upload_idle,
             layer_grace=settings.layer_grace,
             quarantine=settings.quarantine,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
         ),
+    )
+
+
+def make_rates(settings: Settings) -> RateLimits | None:
+    """Give the rate limits that the workers are going to share, None where there are none."""
+    # ECR's rates go with the rest of its ways.
+    rates = parse_rates(settings.rate_limits or settings.parity)
+    return RateLimits(rates) if rates else None
+
+
+def open_audit(settings: Settings, layout: Layout, *, is_server: bool = True) -> AuditLog | None:
+    """Give the audit log, None where there is none.
+
+    Only the server has it on standard output, and sets files aside: whoever works beside it may be
+    another user, whose new file the server could not write to.
+    """
+    if not settings.audit_log:
+        return None
+    stream = 1 if is_server else 2
+    return AuditLog(
+        stream if settings.audit_log == "-" else Path(settings.audit_log).absolute(),
+        layout.data / "audit.lock",
+        max_size=settings.audit_log_size if is_server else None,
+        kept=settings.audit_log_kept,
     )
 
 
@@ -279,12 +324,11 @@ def load_certificate(settings: Settings) -> Certificate | None:
 
 async def _work(
     settings: Settings,
-    layout: Layout,
+    core: Core,
     certificate: Certificate | None,
     listener: socket.socket,
 ) -> None:
     """Be one worker until told to stop."""
-    core = build_core(settings, layout)
     threads = Threads(reads_here=core.database.is_local)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
@@ -312,6 +356,8 @@ async def _work(
         stop.set()
         threads.stop()
         collector.join()
+        with contextlib.suppress(AuditUnavailable):
+            settle_audit(core)
         core.database.close()
 
 
@@ -326,6 +372,8 @@ def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> No
     while not stop.wait(pause):
         pause = every
         try:
+            with contextlib.suppress(AuditUnavailable):
+                settle_audit(core)
             if not take_collector_lease(core, holder):
                 continue
             if core.clock() >= next_sweep:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ecrate.domain.rates import RATES, parse_rates
+
 
 class SettingError(Exception):
     """One line for the operator."""
@@ -45,6 +47,12 @@ class Settings:
     parity: str = ""
     sparse_manifests: bool = False
     anonymous_pull: bool = False
+    repositories_per_registry: int = 100_000
+    images_per_repository: int = 100_000
+    rate_limits: str = ""
+    audit_log: str = ""
+    audit_log_size: int = 100 * 1024 * 1024
+    audit_log_kept: int = 10
     tls_certificate: str = ""
     tls_key: str = ""
     shutdown_grace: float = 30.0
@@ -64,6 +72,14 @@ def load_settings(
     command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
 ) -> Settings:
     """Put the layers together; raises `SettingError`."""
+    settings, _ = trace_settings(command_line, environment, file)
+    return settings
+
+
+def trace_settings(
+    command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
+) -> tuple[Settings, dict[str, str]]:
+    """Do the same, and say of each setting that is set where it came from."""
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for name, value, source in _given(command_line, environment, file):
@@ -87,7 +103,7 @@ def load_settings(
             f"setting 'dev' accepts any access key, so host '{settings.host}' beyond loopback "
             "needs 'dev_anywhere' as well"
         )
-    return settings
+    return settings, sources
 
 
 def _given(
@@ -164,6 +180,14 @@ def _template(text: str) -> bool:
         return False
 
 
+def _rates(text: str) -> bool:
+    try:
+        parse_rates(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda text: re.fullmatch(pattern, text) is not None
 
@@ -172,6 +196,7 @@ def _seconds(least: float) -> tuple[Callable[[Any], bool], str]:
     return lambda number: least <= number <= _LONGEST, f"{least} to {_LONGEST} seconds"
 
 
+_COUNT: Final = (lambda count: 1 <= count <= _LONGEST, f"1 to {_LONGEST}")
 _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "port": (lambda port: 0 <= port < 2**16, "0 to 65535"),
     "workers": (lambda workers: 0 <= workers <= 256, "0 (one a core) to 256"),  # noqa: PLR2004
@@ -186,6 +211,11 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     ),
     "database_connections": (lambda count: 1 <= count <= 100, "1 to 100"),  # noqa: PLR2004
     "blobs": (_matches(r"|file:///.+"), "file:///PATH"),
+    "repositories_per_registry": _COUNT,
+    "images_per_repository": _COUNT,
+    "rate_limits": (_rates, f"ecr, off, or OPERATION=RATE,... of {', '.join(RATES)}"),
+    "audit_log_size": (lambda size: 1000 <= size <= 10**12, "1000 to 10^12 bytes"),  # noqa: PLR2004
+    "audit_log_kept": (lambda count: 1 <= count <= 1000, "1 to 1000 files"),  # noqa: PLR2004
     "shutdown_grace": _seconds(0),
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),

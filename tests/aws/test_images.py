@@ -433,6 +433,17 @@ def test_images_of_an_unknown_repository_are_refused(server: Server, operation: 
     assert error_of(answer)[1] == "RepositoryNotFoundException"
 
 
+@pytest.mark.parametrize("operation", ["BatchGetImage", "BatchDeleteImage"])
+def test_batch_of_entries_that_name_nothing_needs_a_repository(
+    server: Server, operation: str
+) -> None:
+    body = b'{"repositoryName": "never/made", "imageIds": [{}, {"imageTag": "-"}]}'
+
+    answer = call(server, operation, body)
+
+    assert error_of(answer)[1] == "RepositoryNotFoundException"
+
+
 @pytest.mark.parametrize("operation", ["DescribeImages", "ListImages"])
 def test_lists_of_an_unknown_repository_are_refused_whatever_the_filter(
     server: Server, operation: str

@@ -212,6 +212,21 @@ def test_list_image_referrers_refuses_the_token_of_another_filter(
         )
 
 
+@pytest.mark.usefixtures("three")
+def test_list_image_referrers_refuses_the_token_of_a_repository_that_was_of_this_name(
+    ecr: ECRClient, place: str
+) -> None:
+    subject: Any = {"imageDigest": SUBJECT}
+    page = ecr.list_image_referrers(repositoryName=place, subjectId=subject, maxResults=1)
+    ecr.delete_repository(repositoryName=place, force=True)
+    ecr.create_repository(repositoryName=place)
+
+    with pytest.raises(ecr.exceptions.InvalidParameterException, match="Invalid token"):
+        ecr.list_image_referrers(
+            repositoryName=place, subjectId=subject, nextToken=page["nextToken"]
+        )
+
+
 def test_list_image_referrers_needs_a_repository(ecr: ECRClient) -> None:
     with pytest.raises(ecr.exceptions.RepositoryNotFoundException):
         ecr.list_image_referrers(repositoryName="never/made", subjectId={"imageDigest": SUBJECT})

@@ -17,28 +17,13 @@ from ecrate.aws.images import _FAILURES as FAILURES
 from ecrate.aws.model import Shape, kebab, service_model
 from ecrate.aws.table import OPERATIONS
 from ecrate.domain import errors, images, layers, names
+from tests.support.provoked import COMMON
 from tests.support.reachable import errors_named_below
 
 MODEL = service_model()
 ROOT = errors.EcrateError
 SUBCLASSES = sorted(ROOT.__subclasses__(), key=lambda kind: kind.__name__)
 
-# What every operation of an AWS service may answer, though its model does not say so; and what
-# STS answers to the policy of a session.
-# AWS: API reference of ECR, "Common Error Types".
-COMMON: Final = {
-    "AccessDeniedException",
-    "ExpiredTokenException",
-    "IncompleteSignatureException",
-    "InvalidSignatureException",
-    "MalformedPolicyDocument",
-    "MissingAuthenticationTokenException",
-    "RequestEntityTooLargeException",
-    "SerializationException",
-    "ThrottlingException",
-    "UnknownOperationException",
-    "UnrecognizedClientException",
-}
 # Errors that never leave as such: they become entries of a batch's failures, or their text
 # becomes the constraint of an InvalidParameterException.
 PER_ENTRY: Final = {

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import socket
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from ecrate.cli import main
 from tests.cli.strict_service import StrictService
+from tests.support.aws_cli import Ran
+from tests.support.docker_registry import (
+    PASSWORD,
+    USER,
+    DockerRegistry,
+    running_docker_registry,
+)
 from tests.support.server import Server
 
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
 Run = Callable[..., Ran]
+LogIn = Callable[..., None]
 
 
 @pytest.fixture
@@ -46,6 +47,7 @@ def plain_run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere/config")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere/credentials")
+    monkeypatch.setenv("DOCKER_CONFIG", "/nowhere/docker")
 
     def run(*words: str) -> Ran:
         code = main(list(words))
@@ -132,15 +134,51 @@ class CuttingProxy:
 
 @pytest.fixture
 def make_proxy(server: Server) -> Iterator[Callable[..., CuttingProxy]]:
-    """Put a proxy before the server."""
+    """Put a proxy before the server, or before another one on this machine."""
     with contextlib.ExitStack() as stack:
 
-        def make(*, up: list[int] | None = None, down: list[int] | None = None) -> CuttingProxy:
-            proxy = CuttingProxy(("127.0.0.1", server.port), up=up or [], down=down or [])
+        def make(
+            *, up: list[int] | None = None, down: list[int] | None = None, port: int = server.port
+        ) -> CuttingProxy:
+            proxy = CuttingProxy(("127.0.0.1", port), up=up or [], down=down or [])
             stack.callback(proxy.close)
             return proxy
 
         yield make
+
+
+@pytest.fixture(scope="session")
+def docker_registry() -> Iterator[DockerRegistry]:
+    """A registry that is not ours."""
+    with (
+        tempfile.TemporaryDirectory(prefix="ecrate-registry-") as folder,
+        running_docker_registry(Path(folder)) as running,
+    ):
+        yield running
+
+
+@pytest.fixture
+def foreign(docker_registry: DockerRegistry, log_in: LogIn, repository: str) -> str:
+    """A repository at the registry that is not ours, where docker is logged in."""
+    log_in({docker_registry.host: (USER, PASSWORD)})
+    return f"{docker_registry.host}/{repository}"
+
+
+@pytest.fixture
+def log_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LogIn:
+    """Write docker's configuration: user and password by host."""
+
+    def write(logins: dict[str, tuple[str, str]], **others: object) -> None:
+        folder = tmp_path / "docker"
+        folder.mkdir(exist_ok=True)
+        auths = {
+            host: {"auth": base64.b64encode(":".join(login).encode()).decode()}
+            for host, login in logins.items()
+        }
+        (folder / "config.json").write_text(json.dumps({"auths": auths, **others}))
+        monkeypatch.setenv("DOCKER_CONFIG", str(folder))
+
+    return write
 
 
 @pytest.fixture

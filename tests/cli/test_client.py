@@ -40,6 +40,32 @@ def test_call_is_repeated_where_that_may_help(
     assert text in ran.err
 
 
+@pytest.mark.parametrize(
+    ("attempts", "calls", "text"),
+    [
+        pytest.param("1", 1, "told to", id="one"),
+        pytest.param("4", 4, "(reached max retries: 3)", id="four"),
+        pytest.param("none", 0, "AWS_MAX_ATTEMPTS", id="no number"),
+    ],
+)
+def test_the_environment_says_how_often_a_call_is_tried(
+    run_strict: Run,
+    service: StrictService,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    attempts: str,
+    calls: int,
+    text: str,
+) -> None:
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", attempts)
+    service.faults = [(500, "ServerException")] * 5
+
+    ran = run_strict(*_CALL)
+
+    assert (ran.code != 0, len(service.calls)) == (True, calls)
+    assert text in ran.err
+
+
 def test_call_succeeds_after_a_fault(run_strict: Run, service: StrictService) -> None:
     service.faults = [(500, "ServerException"), (503, "")]
 

@@ -160,7 +160,7 @@ def test_pages_are_joined_and_cut(run: Run, make_repository: Callable[[], str]) 
         pytest.param(
             ["describe-registry", "--x", "y"], 252, "Unknown options: --x, y", id="option"
         ),
-        pytest.param(["describe-registry", "--output", "yaml"], 252, "yaml", id="choice"),
+        pytest.param(["describe-registry", "--output", "xml"], 252, "yaml-stream", id="choice"),
         pytest.param(["describe-registry", "--query", "a["], 252, "--query", id="query"),
         pytest.param(["describe-registry", "--endpoint-url", "a:1"], 252, "http://", id="url"),
         pytest.param(
@@ -208,7 +208,7 @@ def test_pages_are_joined_and_cut(run: Run, make_repository: Callable[[], str]) 
         pytest.param(
             ["list-images", "--repository-name", "no/such"],
             254,
-            "\nAn error occurred (RepositoryNotFoundException) when calling the ListImages "
+            "An error occurred (RepositoryNotFoundException) when calling the ListImages "
             "operation: The repository with name 'no/such' does not exist in the registry with id "
             "'000000000000'\n",
             id="service error",
@@ -228,6 +228,63 @@ def test_failures_have_exit_codes_and_texts(
 
     assert (ran.code, ran.out) == (code, "")
     assert text in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        pytest.param(["--repositry-name", "ab"], "maybe you meant --repository-name", id="option"),
+        pytest.param(["--regoin", "ab"], "maybe you meant --region", id="common option"),
+        pytest.param(["--filter=x", "--xyz"], "Unknown options: --xyz\n", id="nothing near"),
+    ],
+)
+def test_a_wrong_option_is_answered_with_the_nearest(run: Run, words: list[str], text: str) -> None:
+    ran = run("ecr", "list-images", "--repository-name", "ab", *words)
+
+    assert ran.code == 252
+    assert text in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        pytest.param(["--filter", "tagStatus=[a"], "\ntagStatus=[a\n            ^", id="shorthand"),
+        pytest.param(["--filter", "{"], "\nJSON received: {", id="JSON"),
+        pytest.param(["--query", "a["], '\n"a["\n', id="query"),
+        pytest.param(["--filter", "a=b,c=d"], "\n'c' is unknown in filter", id="second problem"),
+    ],
+)
+def test_debug_tells_the_rest(run: Run, words: list[str], text: str) -> None:
+    command = ["ecr", "list-images", "--repository-name", "ab", *words]
+
+    short, long = run(*command), run(*command, "--debug")
+
+    assert len(short.err.splitlines()) == 2
+    assert long.err.startswith(short.err)
+    assert text in long.err
+
+
+@pytest.mark.parametrize(
+    ("words", "part", "text"),
+    [
+        pytest.param([], b"b", "", id="as it is"),
+        pytest.param(["--cli-binary-format", "base64"], b"Yg==", "", id="base64"),
+        pytest.param(["--cli-binary-format", "base64"], b"b", "is not base64", id="not base64"),
+    ],
+)
+def test_bytes_are_written_as_the_format_says(
+    run: Run, repository: str, tmp_path: Path, *, words: list[str], part: bytes, text: str
+) -> None:
+    named = ["--repository-name", repository]
+    upload = json.loads(run("ecr", "initiate-layer-upload", *named).out)["uploadId"]
+    given = {"uploadId": upload, "partFirstByte": 0, "partLastByte": 0}
+    file = tmp_path / "input.json"
+    file.write_text(json.dumps({**given, "layerPartBlob": part.decode()}))
+
+    ran = run("ecr", "upload-layer-part", *named, "--cli-input-json", f"file://{file}", *words)
+
+    assert text in ran.err
+    assert (ran.code == 0) == (not text)
 
 
 @pytest.mark.parametrize(

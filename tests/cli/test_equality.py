@@ -1,35 +1,72 @@
-"""What `ecrate ecr` prints is, byte for byte, what `aws ecr` prints."""
+"""What `ecrate ecr` prints is, byte for byte, what `aws ecr` prints.
+
+Version 1 of the AWS command line stands for json, text and tables, version 2 for YAML and exit
+codes. Where ecrate differs on purpose stands in docs/reference/aws-command-line.md, line by line.
+"""
 
 from __future__ import annotations
 
-import json
 import os
+import re
+import shlex
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Ran, Run
+from ecrate.aws.model import Operation, service_model
+from ecrate.cli.paging import paging_of
+from tests.cli.command_lines import BAD, FILES, GOOD, YAML
+from tests.cli.conftest import Run
+from tests.cli.sample_service import SampleService
+from tests.support.aws_cli import AwsCli, Ran, aws_version_1, aws_version_2
 from tests.support.images import make_image
+from tests.support.samples import line_of
 from tests.support.server import Server, run_command
 
-# The program takes half a second to start, so one process answers all tests.
-_AWS = """
-import contextlib, io, json, sys
-from awscli.clidriver import create_clidriver
-for line in sys.stdin:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            code = create_clidriver().main(json.loads(line))
-        except SystemExit as end:
-            code = end.code
-    print(json.dumps([code, out.getvalue(), err.getvalue()]), flush=True)
-"""
+# The library of --query warns of a syntax that both programs take.
+pytestmark = pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
 
-Aws = Callable[..., Ran]
+_FORMS = ("json", "text", "table")
+_OPERATIONS = list(service_model().operations.values())
+_SKELETONS = [
+    f"{line_of(operation, 'required')} --generate-cli-skeleton {kind}"
+    for operation in _OPERATIONS
+    for kind in ("input", "output")
+]
+_IN_YAML = [
+    f"{line_of(operation, 'required')} --output {form}"
+    for operation in _OPERATIONS
+    for form in ("yaml", "yaml-stream")
+    if form == "yaml" or paging_of(operation.name) is not None
+]
+_DIFFERENCES = Path(__file__).parents[2] / "docs/reference/aws-command-line.md"
+_ROW = re.compile(r"^\| (1|2|1, 2) \| `` ?(.+?) ?`` \|", re.MULTILINE)
+
+
+def _differences(version: str) -> list[str]:
+    """Give the lines that the documentation says are treated otherwise than by a version."""
+    rows = _ROW.findall(_DIFFERENCES.read_text(encoding="utf-8"))
+    return [line for versions, line in rows if version in versions]
+
+
+def _without_differences(lines: list[str], version: str) -> list[str]:
+    known = _differences(version)
+    return [line for line in lines if line not in known]
+
+
+@pytest.fixture(scope="session")
+def folder() -> Iterator[Path]:
+    """The folder that all command lines run in."""
+    with tempfile.TemporaryDirectory() as made:
+        for name, content in FILES.items():
+            Path(made, name).write_bytes(content)
+        yield Path(made)
 
 
 @pytest.fixture(scope="session")
@@ -60,82 +97,227 @@ def filled(server: Server) -> Server:
 
 
 @pytest.fixture(scope="session")
-def aws(filled: Server) -> Iterator[Aws]:
-    """Run `aws` with the server's variables."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _AWS],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **filled.env},
-    ) as process:
-
-        def call(*words: str) -> Ran:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(json.dumps(words) + "\n")
-            process.stdin.flush()
-            code, out, err = json.loads(process.stdout.readline())
-            return Ran(code, out, err)
-
-        yield call
+def samples() -> Iterator[SampleService]:
+    """A service that answers all operations."""
+    with SampleService() as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
 
 
-_ONE = ["--repository-name", "eq/one"]
-_COMMANDS = [
-    pytest.param(["describe-repositories"], id="describe-repositories"),
-    pytest.param(["describe-repositories", "--repository-names", "eq/one", "eq/two"], id="by name"),
-    pytest.param(["describe-repositories", "--max-items", "1"], id="max-items"),
-    pytest.param(["describe-repositories", "--page-size", "1"], id="page-size"),
-    pytest.param(["describe-repositories", "--max-results", "1"], id="max-results"),
-    pytest.param(["describe-repositories", "--no-paginate"], id="no-paginate"),
-    pytest.param(
-        ["describe-repositories", "--page-size", "1", "--query", "repositories[].repositoryUri"],
-        id="query over pages",
-    ),
-    pytest.param(["describe-repositories", "--query", "nothing"], id="query of nothing"),
-    pytest.param(
-        ["describe-repositories", "--query", "repositories[].[repositoryName,createdAt]"],
-        id="query of rows",
-    ),
-    pytest.param(["describe-images", *_ONE], id="describe-images"),
-    pytest.param(["describe-images", *_ONE, "--image-ids", "imageTag=1"], id="describe one image"),
-    pytest.param(["describe-images", *_ONE, "--filter", "tagStatus=UNTAGGED"], id="filter"),
-    pytest.param(["list-images", *_ONE], id="list-images"),
-    pytest.param(["list-images", *_ONE, "--max-items", "2"], id="some images"),
-    pytest.param(["list-images", "--repository-name", "eq/two"], id="no images"),
-    pytest.param(
-        ["batch-get-image", *_ONE, "--image-ids", "imageTag=1", "imageTag=none"], id="images"
-    ),
-    pytest.param(
-        ["batch-check-layer-availability", *_ONE, "--layer-digests", "sha256:ab", "nonsense"],
-        id="layers",
-    ),
-    pytest.param(["batch-delete-image", *_ONE, "--image-ids", "imageTag=none"], id="no deletion"),
-    pytest.param(
-        ["describe-repositories", "--query", "repositories[0].imageScanningConfiguration"],
-        id="query of a structure",
-    ),
-    pytest.param(
-        ["describe-repositories", "--query", "length(repositories)"], id="query of a number"
-    ),
-    pytest.param(["list-images", "--repository-name", "no/such"], id="service error"),
-    pytest.param(
-        ["describe-images", *_ONE, "--generate-cli-skeleton", "output"], id="output skeleton"
-    ),
-    pytest.param(["put-image", "--generate-cli-skeleton", "input"], id="input skeleton"),
-    pytest.param(["create-repository", "--generate-cli-skeleton", "output"], id="required missing"),
-]
+@pytest.fixture(scope="session")
+def version_1(filled: Server, folder: Path) -> Iterator[AwsCli]:
+    """`aws` of version 1, with the server's variables."""
+    with aws_version_1(filled.env, folder) as cli:
+        yield cli
 
 
-@pytest.mark.parametrize("form", ["json", "text", "table"])
-@pytest.mark.parametrize("words", _COMMANDS)
-def test_output_equals_that_of_aws(run: Run, aws: Aws, words: list[str], form: str) -> None:
-    ours = run("ecr", *words, "--output", form)
-    theirs = aws("ecr", *words, "--output", form)
+@pytest.fixture(scope="session")
+def version_2(filled: Server, folder: Path) -> Iterator[AwsCli]:
+    """`aws` of version 2."""
+    with aws_version_2(filled.env, folder) as cli:
+        yield cli
 
-    assert ours.out == theirs.out
-    assert (ours.code == 0) == (theirs.code == 0)
+
+@dataclass(frozen=True)
+class Pair:
+    """What both say to one line."""
+
+    ours: Ran
+    theirs: Ran
+
+    @property
+    def outputs_are_equal(self) -> bool:
+        return self.ours.out == self.theirs.out
+
+    @property
+    def both_succeed_or_fail(self) -> bool:
+        return (self.ours.code == 0) == (self.theirs.code == 0)
+
+
+Compare = Callable[..., Pair]
+
+
+@pytest.fixture
+def compare(
+    run: Run,
+    folder: Path,
+    filled: Server,
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Compare:
+    """Run a line behind `ecr` with both programs; the summary of the test run counts it."""
+    monkeypatch.chdir(folder)
+
+    def compare(aws: AwsCli, line: str, endpoint: str = filled.endpoint) -> Pair:
+        words = shlex.split(line)
+        # Releases before 2.13 know no variable for the address.
+        address = [] if "--endpoint-url" in words else ["--endpoint-url", endpoint]
+        record_property("compared command line", line)
+        return Pair(run("ecr", *words, *address), aws("ecr", *words, *address))
+
+    return compare
+
+
+@pytest.mark.parametrize("form", _FORMS)
+@pytest.mark.parametrize("line", GOOD)
+def test_good_lines_print_what_version_1_prints(
+    compare: Compare, version_1: AwsCli, line: str, form: str
+) -> None:
+    pair = compare(version_1, f"{line} --output {form}")
+
+    assert pair.ours.out == pair.theirs.out
+    assert pair.both_succeed_or_fail
+
+
+@pytest.mark.parametrize("line", _without_differences(BAD, "1"))
+def test_bad_lines_fail_as_with_version_1(compare: Compare, version_1: AwsCli, line: str) -> None:
+    pair = compare(version_1, line)
+
+    assert pair.ours.out == pair.theirs.out
+    assert pair.both_succeed_or_fail
+
+
+@pytest.mark.parametrize("line", _without_differences(BAD, "2"))
+def test_bad_lines_have_the_exit_code_of_version_2(
+    compare: Compare, version_2: AwsCli, line: str
+) -> None:
+    pair = compare(version_2, line)
+
+    assert pair.ours.out == pair.theirs.out
+    assert pair.ours.code == pair.theirs.code
+    assert 1 <= len(pair.ours.err.splitlines()) <= 2
+
+
+@pytest.mark.parametrize("form", ["yaml", "yaml-stream"])
+@pytest.mark.parametrize("line", YAML)
+def test_yaml_is_what_version_2_prints(
+    compare: Compare, version_2: AwsCli, line: str, form: str
+) -> None:
+    pair = compare(version_2, f"{line} --output {form}")
+
+    assert pair.ours.out == pair.theirs.out
+    assert pair.ours.code == pair.theirs.code
+
+
+@pytest.mark.parametrize(
+    ("kind", "form"), [("shorthand", "json"), ("json", "text"), ("input", "table")]
+)
+@pytest.mark.parametrize("operation", _OPERATIONS, ids=lambda each: each.cli_name)
+def test_every_operation_asks_and_prints_the_same(
+    compare: Compare,
+    version_1: AwsCli,
+    samples: SampleService,
+    *,
+    operation: Operation,
+    kind: str,
+    form: str,
+) -> None:
+    samples.take_asked()
+
+    pair = compare(version_1, f"{line_of(operation, kind)} --output {form}", samples.endpoint)
+
+    asked = samples.take_asked()
+    assert asked[: len(asked) // 2] == asked[len(asked) // 2 :] != []
+    assert pair.ours.out == pair.theirs.out
+    assert pair.both_succeed_or_fail
+
+
+@pytest.mark.parametrize("line", _IN_YAML)
+def test_every_answer_is_yaml_as_version_2_prints_it(
+    compare: Compare, version_2: AwsCli, samples: SampleService, line: str
+) -> None:
+    pair = compare(version_2, line, samples.endpoint)
+
+    assert pair.ours.out == pair.theirs.out
+    assert (pair.ours.code, pair.theirs.code) == (0, 0)
+
+
+@pytest.mark.parametrize("line", _without_differences(_SKELETONS, "1"))
+def test_every_skeleton_is_that_of_version_1(
+    compare: Compare, version_1: AwsCli, line: str
+) -> None:
+    pair = compare(version_1, line)
+
+    assert pair.ours.out == pair.theirs.out
+    assert (pair.ours.code, pair.theirs.code) == (0, 0)
+
+
+@pytest.mark.parametrize("operation", _OPERATIONS, ids=lambda each: each.cli_name)
+def test_every_skeleton_in_yaml_is_that_of_version_2(
+    compare: Compare, version_2: AwsCli, operation: Operation
+) -> None:
+    pair = compare(version_2, f"{operation.cli_name} --generate-cli-skeleton yaml-input")
+
+    assert pair.ours.out == pair.theirs.out
+    assert (pair.ours.code, pair.theirs.code) == (0, 0)
+
+
+def test_a_token_of_aws_goes_on_where_it_stopped(compare: Compare, version_1: AwsCli) -> None:
+    line = "list-images --repository-name eq/one --output text"
+    token = compare(version_1, f"{line} --max-items 1").theirs.out.split()[-1]
+
+    pair = compare(version_1, f"{line} --starting-token {token}")
+
+    assert pair.ours.out == pair.theirs.out != ""
+
+
+@pytest.mark.parametrize("line", _differences("1"))
+def test_a_documented_difference_to_version_1_is_there(
+    compare: Compare, version_1: AwsCli, line: str
+) -> None:
+    pair = compare(version_1, line)
+
+    assert not (pair.outputs_are_equal and pair.both_succeed_or_fail)
+
+
+@pytest.mark.parametrize("line", _differences("2"))
+def test_a_documented_difference_to_version_2_is_there(
+    compare: Compare, version_2: AwsCli, line: str
+) -> None:
+    pair = compare(version_2, line)
+
+    assert not (pair.outputs_are_equal and pair.ours.code == pair.theirs.code)
+
+
+@pytest.mark.parametrize(
+    ("version", "env"),
+    [
+        pytest.param(1, {"AWS_DEFAULT_OUTPUT": "table"}, id="AWS_DEFAULT_OUTPUT"),
+        pytest.param(1, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "work"}, id="profile"),
+        pytest.param(1, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "iso"}, id="times"),
+        pytest.param(2, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "wire"}, id="YAML"),
+        pytest.param(2, {"AWS_CONFIG_FILE": "config", "AWS_PROFILE": "none"}, id="no profile"),
+        pytest.param(2, {"AWS_DEFAULT_REGION": None}, id="no region"),
+        pytest.param(2, {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, id="no key"),
+        pytest.param(2, {"AWS_SECRET_ACCESS_KEY": "wrong", "AWS_PAGER": "cat"}, id="wrong key"),
+    ],
+)
+def test_the_environment_means_the_same(
+    filled: Server, folder: Path, version_2: AwsCli, version: int, env: dict[str, str | None]
+) -> None:
+    del version_2  # it skips where that is not installed
+    words = ["ecr", "describe-repositories", "--endpoint-url", filled.endpoint]
+    base = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true"}
+    whole = {name: text for name, text in {**base, **filled.env, **env}.items() if text is not None}
+    aws = "/usr/bin/aws" if version == 2 else _program("aws")
+
+    ours, theirs = (
+        subprocess.run(
+            [program, *words],
+            cwd=folder,
+            env=whole,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        for program in (_program("ecrate"), aws)
+    )
+
+    assert ours.stdout == theirs.stdout
+    assert ours.returncode == theirs.returncode
 
 
 @pytest.mark.parametrize("options", [[], ["--output", "table", "--color", "on"]], ids=str)
@@ -148,14 +330,16 @@ def test_the_programs_print_the_same_bytes(filled: Server, options: list[str]) -
     assert ours.stdout == theirs.stdout != ""
 
 
-def test_a_token_of_aws_goes_on_where_it_stopped(run: Run, aws: Aws) -> None:
-    words = ["ecr", "list-images", *_ONE, "--output", "text"]
-    token = aws(*words, "--max-items", "1").out.split()[-1]
+def test_the_program_of_version_2_ends_as_its_driver_does(
+    filled: Server, version_2: AwsCli
+) -> None:
+    words = ["ecr", "list-images", "--repository-name", "no/such", "--output", "yaml"]
+    words += ["--endpoint-url", filled.endpoint]
 
-    ours = run(*words, "--starting-token", token)
-    theirs = aws(*words, "--starting-token", token)
+    program = run_command(["/usr/bin/aws", *words], filled)
 
-    assert ours.out == theirs.out != ""
+    driver = version_2(*words)
+    assert (program.returncode, program.stdout) == (driver.code, driver.out)
 
 
 def _program(name: str) -> str:

@@ -19,6 +19,16 @@ region = eu-central-1
 output = text
 endpoint_url = http://work:1
 
+ca_bundle = /work.pem
+cli_timestamp_format = iso8601
+cli_binary_format = base64
+cli_pager = cat
+
+[profile odd]
+output = xml
+cli_timestamp_format = noon
+cli_binary_format = hex
+
 [profile split]
 services = local
 
@@ -176,8 +186,9 @@ def test_credentials_fail_with_advice(words: tuple[str, ...], exit_code: int, te
     [
         pytest.param("app", (), "http://127.0.0.1:5100", id="name only"),
         pytest.param("a/b/c:1", (), "http://127.0.0.1:5100", id="name with slashes"),
-        pytest.param("localhost:9/app", (), "http://localhost:9", id="this machine"),
-        pytest.param("registry.test/app", (), "https://registry.test", id="another machine"),
+        pytest.param("127.0.0.1:5100/app", (), "http://127.0.0.1:5100", id="default host"),
+        pytest.param("localhost:9/app", (), None, id="another server on this machine"),
+        pytest.param("registry.test/app", (), None, id="another machine"),
         pytest.param(
             "111122223333.dkr.ecr.eu-west-1.localhost:9/app",
             (),
@@ -199,10 +210,10 @@ def test_credentials_fail_with_advice(words: tuple[str, ...], exit_code: int, te
         pytest.param("work:1/app", ("--profile", "work"), "http://work:1", id="host as configured"),
     ],
 )
-def test_endpoint_of_an_image_name(name: str, words: tuple[str, ...], expected: str) -> None:
+def test_endpoint_of_an_image_name(name: str, words: tuple[str, ...], expected: str | None) -> None:
     options, _ = split_common_options(list(words), "")
 
-    assert endpoint_of(parse_reference(name), options, Profile(options)) == expected
+    assert endpoint_of(parse_reference(name), Profile(options)) == expected
 
 
 def test_parse_reference_takes_account_and_region_from_a_registry_host() -> None:
@@ -210,3 +221,60 @@ def test_parse_reference_takes_account_and_region_from_a_registry_host() -> None
 
     assert (reference.region, reference.tag) == ("eu-west-1", "v1")
     assert reference.members() == {"repositoryName": "team/app", "registryId": "111122223333"}
+
+
+@pytest.mark.parametrize(
+    ("words", "variables", "expected"),
+    [
+        pytest.param((), {}, ("json", "wire", "raw-in-base64-out", "less", None), id="built in"),
+        pytest.param(
+            ("--profile", "work"),
+            {},
+            ("text", "iso8601", "base64", "cat", "/work.pem"),
+            id="profile",
+        ),
+        pytest.param(
+            ("--profile", "work"),
+            {"AWS_DEFAULT_OUTPUT": "table", "AWS_PAGER": "more", "AWS_CA_BUNDLE": "/b.pem"},
+            ("table", "iso8601", "base64", "more", "/b.pem"),
+            id="variables",
+        ),
+        pytest.param(
+            (
+                *("--profile", "work", "--output", "yaml", "--no-cli-pager"),
+                *("--cli-binary-format", "raw-in-base64-out", "--ca-bundle", "/c.pem"),
+            ),
+            {"AWS_DEFAULT_OUTPUT": "table", "AWS_PAGER": "more", "AWS_CA_BUNDLE": "/b.pem"},
+            ("yaml", "iso8601", "raw-in-base64-out", "", "/c.pem"),
+            id="options",
+        ),
+        pytest.param(
+            ("--output", "yaml"),
+            {"PAGER": "most"},
+            ("yaml", "iso8601", "raw-in-base64-out", "most", None),
+            id="times in YAML",
+        ),
+    ],
+)
+def test_forms(
+    words: tuple[str, ...],
+    variables: dict[str, str],
+    expected: tuple[str | None, ...],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PAGER", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+
+    made = _make(*words)
+
+    found = (made.output, made.timestamp_format, made.binary_format, made.pager, made.ca_bundle)
+    assert found == expected
+
+
+@pytest.mark.parametrize("name", ["output", "timestamp_format", "binary_format"])
+def test_forms_that_are_none_name_the_key(name: str) -> None:
+    options = () if name == "output" else ("--output", "json")
+
+    with pytest.raises(CommandError, match=f"{name}; known are"):
+        getattr(_make("--profile", "odd", *options), name)

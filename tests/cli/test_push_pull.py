@@ -133,6 +133,47 @@ def test_platform_takes_one_of_an_index(run: Run, repository: str, tmp_path: Pat
     assert "it has linux/amd64, linux/arm64" in missing.err
 
 
+def test_platform_is_enough_where_others_are_missing(
+    run: Run, repository: str, tmp_path: Path
+) -> None:
+    images = {"amd64": make_image(100), "arm64": make_image(200)}
+    layout = tmp_path / "layout"
+    write_layout(layout, images.values(), {"multi": (pack_index(images), OCI_INDEX)})
+    (layout / "blobs" / "sha256" / images["arm64"].digest.partition(":")[2]).unlink()
+
+    whole = run("push", str(layout), f"{repository}:multi")
+    chosen = run("push", str(layout), f"{repository}:one", "--platform", "linux/amd64")
+
+    assert "choose one with --platform" in whole.err
+    assert images["amd64"].digest in chosen.out, chosen.err
+
+
+def test_push_and_pull_at_another_registry(run: Run, foreign: str, tmp_path: Path) -> None:
+    layout = _write_single(tmp_path / "layout", make_image(1000, 0, 3 * MIB))
+
+    pushed = run("push", str(layout), f"{foreign}:v1")
+    pulled = run("pull", f"{foreign}:v1", str(tmp_path / "pulled"))
+
+    assert (pushed.code, pulled.out) == (0, pushed.out), pushed.err + pulled.err
+    assert read_blobs(tmp_path / "pulled") == read_blobs(layout)
+
+
+def test_results_as_json(run: Run, server: Server, repository: str, tmp_path: Path) -> None:
+    image = make_image(1000)
+    layout = _write_single(tmp_path / "layout", image)
+
+    pushed = json.loads(run("push", str(layout), f"{repository}:v1", "--json").out)
+    pulled = json.loads(run("pull", f"{repository}:v1", str(tmp_path / "x"), "--json").out)
+
+    digests = {blob.digest for blob in image.blobs}
+    assert (pushed["digest"], pulled["digest"]) == (image.digest, image.digest)
+    assert pushed["name"] == f"{server.host}/{repository}:v1"
+    for told, result in ((pushed, "uploaded"), (pulled, "downloaded")):
+        assert {each["digest"]: each["result"] for each in told["blobs"]} == dict.fromkeys(
+            digests, result
+        )
+
+
 @pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["tar", "tar.gz"])
 def test_push_makes_of_docker_save_what_docker_pushes(
     run: Run, server: Server, repository: str, tmp_path: Path, pack: Callable[[bytes], bytes]

@@ -6,7 +6,10 @@ import sys
 
 import pytest
 
-_HEAVY = ("rich", "aiohttp", "botocore", "boto3", "http.client", "jmespath", "asyncio")
+_HEAVY = (
+    *("rich", "aiohttp", "botocore", "boto3", "http.client", "jmespath", "asyncio"),
+    *("ruamel.yaml", "subprocess", "difflib"),
+)
 _PROGRAM = """
 import sys
 from ecrate.cli import main

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecrate.domain.conditions import InvalidConditionError, like, parse_conditions
+from ecrate.domain.conditions import InvalidConditionError, parse_conditions
 from ecrate.domain.policies import (
     InvalidPolicyError,
     PolicyKind,
@@ -28,7 +27,7 @@ ALICE = Principal("arn:aws:iam::111111111111:user/alice", "111111111111")
 def holds(block: dict[str, Any], *found: str) -> bool:
     """Tell whether all conditions hold for a request with these values of the key."""
     keys = {KEY: found} if found else {}
-    return all(condition.holds(keys, lambda text: text) for condition in parse_conditions(block))
+    return all(condition.holds(keys) for condition in parse_conditions(block, has_variables=True))
 
 
 @pytest.mark.parametrize(
@@ -120,27 +119,62 @@ def test_operator_counts_values(operator: str, found: tuple[str, ...], *, expect
 )
 def test_block_that_means_nothing_is_refused(block: object, complaint: str) -> None:
     with pytest.raises(InvalidConditionError, match=complaint):
-        parse_conditions(block)
+        parse_conditions(block, has_variables=True)
 
 
 def test_value_with_a_variable_is_read_when_it_is_known() -> None:
-    (condition,) = parse_conditions({"IpAddress": {KEY: "${aws:SourceIp}"}})
+    (condition,) = parse_conditions(
+        {"IpAddress": {KEY: "${aws:RequestTag/net}"}}, has_variables=True
+    )
 
-    assert condition.holds({KEY: ("10.0.0.1",)}, lambda _: "10.0.0.0/8")
-    assert not condition.holds({KEY: ("10.0.0.1",)}, lambda _: "nowhere")
+    answers = [
+        condition.holds({KEY: ("10.0.0.1",), "aws:requesttag/net": (net,)})
+        for net in ("10.0.0.0/8", "11.0.0.0/8", "nowhere")
+    ]
 
-
-patterns = st.text("ab*?.", max_size=8)
-
-
-@given(value=st.text("ab.", max_size=8), pattern=patterns)
-def test_like_matches_as_a_shell_does(value: str, pattern: str) -> None:
-    assert like(value, pattern) == fnmatch.fnmatchcase(value, pattern)
+    assert answers == [True, False, False]
 
 
-@pytest.mark.parametrize("pattern", ["*a" * 40 + "b", "a*" * 40 + "?b", "*?a" * 30 + "c"])
-def test_like_is_fast_however_many_stars_there_are(pattern: str) -> None:
-    assert not like("a" * 1000, pattern)
+@pytest.mark.parametrize(
+    ("operator", "wanted", "of_tag", "value", "expected"),
+    [
+        pytest.param("StringLike", "${tag}", "*", "anything", False, id="star-in-a-value"),
+        pytest.param("StringLike", "${tag}", "*", "*", True, id="the-star-itself"),
+        pytest.param("StringLike", "${tag}", "a?c", "abc", False, id="mark-in-a-value"),
+        pytest.param("StringLike", "x${tag}*", "*", "x*z", True, id="star-of-the-policy"),
+        pytest.param("StringLike", "x${tag}*", "*", "xyz", False, id="only-that-one"),
+        pytest.param("StringNotLike", "${tag}", "*", "anything", True, id="negated"),
+        pytest.param("StringLike", "${*}${?}${$}", "", "*?$", True, id="written-literally"),
+        pytest.param("StringLike", "${*}", "", "anything", False, id="literally-no-wildcard"),
+        pytest.param("StringEquals", "${*}", "", "*", True, id="equals-literally"),
+        pytest.param("StringEquals", "a*${tag}", "*", "a**", True, id="equals"),
+        pytest.param("StringLike", "${none, '*'}", "", "anything", False, id="star-as-default"),
+        pytest.param("StringLike", "${none}", "", "${none}", True, id="unknown-stays"),
+        pytest.param("ArnLike", "arn:aws:iam::1:${tag}", "user/*", "arn:aws:iam::1:user/a", False),
+        pytest.param("ArnLike", "arn:*:iam::1:${tag}", "user/*", "arn:aws:iam::1:user/*", True),
+        pytest.param("ArnLike", "${tag}:*", "arn:aws:iam::1", "arn:aws:iam::1:user/a:b", True),
+        pytest.param(
+            "ArnEquals", "${tag}", "arn:aws:iam::*:user/a", "arn:aws:iam::1:user/a", False
+        ),
+    ],
+)
+def test_values_of_variables_are_no_wildcards(
+    operator: str, wanted: str, of_tag: str, value: str, *, expected: bool
+) -> None:
+    name = "aws:RequestTag/x"
+    block = {operator: {KEY: wanted.replace("tag", name)}}
+    keys = {KEY: (value,), name.lower(): (of_tag,)}
+
+    (condition,) = parse_conditions(block, has_variables=True)
+
+    assert condition.holds(keys) == expected
+
+
+def test_block_without_variables_is_taken_at_its_word() -> None:
+    (condition,) = parse_conditions({"StringLike": {KEY: "${*}"}}, has_variables=False)
+
+    assert condition.holds({KEY: ("${anything}",)})
+    assert not condition.holds({KEY: ("*",)})
 
 
 conditions = st.dictionaries(

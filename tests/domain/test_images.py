@@ -337,3 +337,26 @@ def test_any_bytes_are_refused(content: bytes) -> None:
 )
 def test_restore_ends_when_its_time_comes(storage: Storage, status: str) -> None:
     assert storage.status_at(10.0) == status
+
+
+@pytest.mark.parametrize(
+    ("document", "name"),
+    [
+        pytest.param(IMAGE | {"Layers": []}, "Layers", id="beside-the-member"),
+        pytest.param(without(IMAGE, "layers") | {"LAYERS": []}, "LAYERS", id="instead-of-it"),
+        pytest.param(IMAGE | {"Manifests": []}, "Manifests", id="of-the-other-kind"),
+        pytest.param(IMAGE | {"layer\u017f": []}, "layer\u017f", id="long-s-that-go-folds"),
+        pytest.param(IMAGE | {"config": CONFIG | {"Digest": OTHER}}, "config.Digest", id="inside"),
+        pytest.param(INDEX | {"manifests": [CONFIG, LAYER | {"Size": 1}]}, "Size", id="in-a-list"),
+        pytest.param(IMAGE | {"subject": CONFIG | {"mediatype": "x"}}, "mediatype", id="subject"),
+    ],
+)
+def test_a_member_that_go_would_read_as_another_is_refused(document: Any, name: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"{name}' must be spelled"):
+        parse(document)
+
+
+def test_annotations_may_differ_in_case_only() -> None:
+    annotations = {"Layers": "a", "layers": "b"}
+
+    assert parse(IMAGE | {"annotations": annotations}).annotations == annotations

@@ -149,6 +149,16 @@ def test_repository_policy_lets_in_within_the_account(
     assert answer == ((True, "") if is_allowed else (False, NO_IDENTITY))
 
 
+@pytest.mark.parametrize("named", [OTHER, f"arn:aws:iam::{OTHER}:root"])
+def test_root_of_another_account_is_who_its_account_names(named: str) -> None:
+    root = Principal(f"arn:aws:iam::{OTHER}:root", OTHER, is_root=True)
+    theirs = [of_repository(allow("ecr:*", Principal={"AWS": named}))]
+
+    answers = ask(root, theirs=theirs), ask(root)
+
+    assert answers == ((True, ""), (False, NO_RESOURCE))
+
+
 @pytest.mark.parametrize("named", ["*", OTHER, STRANGER.arn, f"arn:aws:iam::{OTHER}:root"])
 def test_stranger_needs_both_sides(named: str) -> None:
     theirs = [of_repository(allow("ecr:*", Principal={"AWS": named}))]
@@ -269,6 +279,36 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
     assert answer[0] == is_allowed
 
 
+@pytest.mark.parametrize(("resource", "is_allowed"), [("a*b", True), ("axb", False)])
+def test_variable_of_a_special_character_stands_for_itself(
+    resource: str, *, is_allowed: bool
+) -> None:
+    mine = identity(allow("ecr:*", Resource="a${*}b"))
+
+    answer = ask(ALICE, mine=[mine], resource=resource)
+
+    assert answer[0] == is_allowed
+
+
+@pytest.mark.parametrize(
+    ("agent", "is_allowed"),
+    [
+        pytest.param("app", True, id="named"),
+        pytest.param("*", False, id="star"),
+        pytest.param("a?p", False, id="question-mark"),
+        pytest.param("another", False, id="another"),
+    ],
+)
+def test_caller_widens_no_resource_by_what_it_says_of_itself(
+    agent: str, *, is_allowed: bool
+) -> None:
+    mine = identity(allow("ecr:*", Resource="arn:*/team/${aws:UserAgent}"))
+
+    answer = ask(ALICE, mine=[mine], keys={"aws:useragent": agent})
+
+    assert answer[0] == is_allowed
+
+
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
@@ -305,6 +345,16 @@ def test_variables_are_put_in_by_the_newer_version_only(version: str, is_allowed
         pytest.param(PolicyKind.REPOSITORY, policy(allow("ecr:*")), id="no-principal"),
         pytest.param(
             PolicyKind.REPOSITORY, policy(allow("ecr:*", Principal={"AWS": "alice"})), id="no-arn"
+        ),
+        pytest.param(
+            PolicyKind.REPOSITORY,
+            policy(allow("ecr:*", Principal={"AWS": "arn:aws:iam::123456789012:user/\u00e9"})),
+            id="no-ascii",
+        ),
+        pytest.param(
+            PolicyKind.REPOSITORY,
+            policy(allow("ecr:*", Principal={"AWS": "\u0661" * 12})),
+            id="other-digits",
         ),
         pytest.param(
             PolicyKind.REPOSITORY, policy(allow("ecr:*", Principal={"User": "x"})), id="no-kind"

@@ -11,22 +11,13 @@ import hashlib
 import re
 import string
 from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any
 from urllib.parse import quote, unquote
 
 import msgspec
 from hypothesis import strategies as st
-from multidict import CIMultiDict
 
 from ecrate.aws.call import parse_image_id
-from ecrate.aws.errors import FrontDoorError
-from ecrate.aws.front import decode_parameters
-from ecrate.aws.model import service_model
-from ecrate.aws.sigv4 import MalformedSignatureError, is_genuine, parse_signature
-from ecrate.aws.table import OPERATIONS
-from ecrate.aws.validation import Validator
 from ecrate.domain.errors import ExpiredToken, InvalidParameter, InvalidToken
 from ecrate.domain.images import INDEX_TYPES, MANIFEST_TYPES, MAX_MANIFEST_SIZE, parse_manifest
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef, is_tag
@@ -39,10 +30,10 @@ from ecrate.operations.seals import Seals
 from ecrate.web.files import matches, parse_range
 from ecrate.web.hosts import registry_of
 from tests.fuzz import texts
-from tests.fuzz.texts import as_headers, mixed, spoiled, spoiled_bytes
-from tests.support.shapes import requests
-
-T = TypeVar("T")
+from tests.fuzz.aws import AWS_TARGETS
+from tests.fuzz.documents import DOCUMENT_TARGETS
+from tests.fuzz.target import Target, attempt
+from tests.fuzz.texts import as_headers, mixed, spoiled
 
 REGISTRY = RegistryRef("000000000000", "us-east-1")
 ETAG = '"sha256:abc"'
@@ -60,25 +51,6 @@ _PATHS = {
     "uploads": ["/v2/{name}/blobs/uploads", "/v2/{name}/blobs/uploads/"],
     "upload": ["/v2/{name}/blobs/uploads/{reference}"],
 }
-
-
-@dataclass(frozen=True)
-class Target(Generic[T]):
-    """A parser under attack: what it is given, and the check of what it makes of it."""
-
-    name: str
-    values: st.SearchStrategy[T]
-    check: Callable[[T], None]
-
-
-def attempt(
-    errors: tuple[type[Exception], ...], function: Callable[..., Any], *arguments: Any, **named: Any
-) -> Any:
-    """Give what the function returns, or the error of a declared kind that it raises."""
-    try:
-        return function(*arguments, **named)
-    except errors as error:
-        return error
 
 
 def check_path(path: str) -> None:
@@ -283,81 +255,6 @@ def check_host(host: str) -> None:
         assert host.lower().startswith(f"{registry.id}.dkr.ecr.{registry.region}.")
 
 
-def check_signature(given: tuple[dict[str, str], str]) -> None:
-    """Reading and checking a signature ends in yes or no; nothing made up here is genuine."""
-    headers, query = CIMultiDict(given[0]), given[1]
-    try:
-        signature = parse_signature(headers, query)
-    except MalformedSignatureError:
-        return
-    is_anywhere = "Authorization" in headers or "X-Amz-Signature=" in query
-    assert (signature is not None) == is_anywhere
-    if signature is not None:
-        assert re.fullmatch(r"\d{8}", signature.date, re.ASCII)
-        assert signature.expires is None or 0 <= signature.expires < 10**9
-        scope = signature.service + signature.region + signature.timestamp
-        # The front lets only such through to the check.
-        assert not (scope.isascii() and is_genuine(signature, "secret", "POST", headers, "0" * 64))
-
-
-_scopes = mixed("AKIA", "/", "20261124", "/us-east-1/ecr", "/aws4_request")
-_authorizations = spoiled(
-    st.builds(
-        "AWS4-HMAC-SHA256 Credential={}/20261124/us-east-1/{}/aws4_request, "
-        "SignedHeaders={}, Signature={}".format,
-        texts.components,
-        st.sampled_from(["ecr", "s3"]),
-        st.lists(st.sampled_from(["host", "x-amz-date", "x-amz-target"])).map(";".join),
-        st.text(texts.HEX, min_size=64, max_size=64),
-    )
-)
-_signed_headers = st.fixed_dictionaries(
-    {},
-    optional={
-        "Authorization": as_headers(
-            _authorizations | mixed("AWS4-HMAC-SHA256", "Credential=", "Signature=")
-        ),
-        "X-Amz-Date": as_headers(spoiled(st.just("20261124T000000Z"))),
-        "Host": as_headers(mixed("localhost", ":5100")),
-        "X-Amz-Target": as_headers(mixed("ListImages")),
-        "X-Amz-Security-Token": as_headers(mixed("token")),
-    },
-)
-_presigned = st.fixed_dictionaries(
-    {"X-Amz-Signature": mixed("0" * 64)},
-    optional={
-        "X-Amz-Algorithm": spoiled(st.just("AWS4-HMAC-SHA256")),
-        "X-Amz-Credential": spoiled(st.just("AKIA/20261124/us-east-1/ecr/aws4_request")) | _scopes,
-        "X-Amz-Date": spoiled(st.just("20261124T000000Z")),
-        "X-Amz-Expires": spoiled(st.just("60")),
-        "X-Amz-SignedHeaders": mixed("host", ";"),
-    },
-).map(lambda pairs: "&".join(f"{key}={_quoted(value)}" for key, value in pairs.items()))
-
-
-def _quoted(text: str) -> str:
-    return quote(text, errors="surrogatepass")
-
-
-_VALIDATOR = Validator()
-
-
-def check_parameters(given: tuple[str, bytes]) -> None:
-    name, body = given
-    operation = service_model().operations[name]
-    errors = (FrontDoorError, InvalidParameter)
-    parameters = attempt(errors, decode_parameters, _VALIDATOR, operation, body)
-    if isinstance(parameters, errors):
-        assert str(parameters)
-    else:
-        assert set(operation.input.required) <= set(parameters) <= set(operation.input.members)
-
-
-def _bodies(name: str) -> st.SearchStrategy[tuple[str, bytes]]:
-    made = requests(service_model().operations[name].input).map(texts.as_json)
-    return st.tuples(st.just(name), spoiled_bytes(made))
-
-
 TARGETS: list[Target[Any]] = [
     Target("path", paths, check_path),
     Target("good-path", good_paths, check_good_path),
@@ -404,8 +301,6 @@ TARGETS: list[Target[Any]] = [
         spoiled(st.just("012345678901.dkr.ecr.us-east-1.localhost:5100")) | mixed("1" * 12, ".dkr"),
         check_host,
     ),
-    Target(
-        "signature", st.tuples(_signed_headers, _presigned | mixed("a=b", "&")), check_signature
-    ),
-    Target("parameters", st.sampled_from(sorted(OPERATIONS)).flatmap(_bodies), check_parameters),
+    *AWS_TARGETS,
+    *DOCUMENT_TARGETS,
 ]

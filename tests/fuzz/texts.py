@@ -76,7 +76,7 @@ digests = st.one_of(
 )
 upload_ids = st.uuids(version=4).map(str)
 
-_anything: st.SearchStrategy[Any] = st.recursive(
+anything: st.SearchStrategy[Any] = st.recursive(
     st.one_of(
         st.none(),
         st.booleans(),
@@ -126,7 +126,7 @@ _members = st.sampled_from([*_common, "schemaVersion", "config", "layers", "mani
 _documents = st.one_of(
     _images,
     _indexes,
-    st.builds(lambda one, key, value: {**one, key: value}, _images | _indexes, _members, _anything),
+    st.builds(lambda one, key, value: {**one, key: value}, _images | _indexes, _members, anything),
     st.builds(lambda one, two: {**one, **two}, _images, _indexes),
 )
 

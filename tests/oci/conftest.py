@@ -75,9 +75,10 @@ def crowded(crowd: Server, make_name: Callable[[], str]) -> str:
 
 @pytest.fixture(scope="session")
 def parity_server() -> Iterator[Server]:
-    """A server that does nothing beyond ECR."""
+    """A server that does nothing beyond ECR, but lets tests push as fast as they can."""
+    parity = {"ECRATE_PARITY": "ecr", "ECRATE_RATE_LIMITS": "off"}
     with (
         tempfile.TemporaryDirectory() as folder,
-        running_server(Path(folder) / "data", env={"ECRATE_PARITY": "ecr"}) as running,
+        running_server(Path(folder) / "data", env=parity) as running,
     ):
         yield running

@@ -386,3 +386,18 @@ def test_delete_manifest_that_an_index_lists_is_refused(
     message = f"Requested image referenced by manifest list: [{digest_of(index.encode())}]"
     assert error_of(refused) == (405, "UNSUPPORTED", message)
     assert [parent.status_code, done.status_code] == [202, 202]
+
+
+def test_inspection_is_no_pull(http: httpx.Client, ecr: ECRClient, repository: str) -> None:
+    image = make_image()
+    push_image(http, repository, image, "v1")
+    path = f"/v2/{repository}/manifests/v1"
+    looked = http.get(path, headers={"X-Ecrate-Purpose": "inspection"})
+    before = ecr.describe_images(repositoryName=repository)["imageDetails"][0]
+
+    http.get(path)
+
+    after = ecr.describe_images(repositoryName=repository)["imageDetails"][0]
+    assert looked.content == image.manifest.encode()
+    assert "lastRecordedPullTime" not in before
+    assert "lastRecordedPullTime" in after

@@ -213,7 +213,6 @@ SOURCES = (
 )
 # Those of them that end in no error here: in a success, a challenge, or at the other door only.
 ELSEWHERE = {
-    "EmptyUpload",
     "ImageAlreadyExists",
     "ImageTagDoesNotMatchDigest",
     "LayerAlreadyExists",

@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from ecrate.domain.names import ImageId
 from ecrate.operations import images, layers
-from ecrate.operations.tokens import credentials_of
+from ecrate.operations.tokens import caller_of
 from ecrate.store import identities
 from ecrate.store.database import Database, Row, Transaction
 from tests.support.core import REGISTRY, Bench, InterruptedDatabase
@@ -28,7 +28,7 @@ class CountedDatabase(InterruptedDatabase):
     def __init__(self, inner: Database) -> None:
         super().__init__(inner)
         self.read = lambda: self._counted(inner.read(), 2)
-        self.peek = lambda: self._counted(inner.peek(), 0)
+        self.look = lambda: self._counted(inner.look(), 0)
 
     @override
     def write(self) -> Any:
@@ -68,7 +68,7 @@ class _CountedTransaction:
 
 
 def authenticate(bench: Bench, _: Scene) -> object:
-    return credentials_of(bench.core, "AKIA", None, REGISTRY.region)
+    return caller_of(bench.core, "AKIA", None, REGISTRY.region)
 
 
 def with_a_key(bench: Bench) -> Scene:
@@ -111,7 +111,7 @@ def cached(bench: Bench) -> Scene:
             lambda bench, scene: layers.check_layer(
                 bench.core, bench.caller, scene.one, scene.layer
             ),
-            2,
+            1,
             id="check-layer",
         ),
         pytest.param(

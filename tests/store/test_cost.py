@@ -172,7 +172,7 @@ def image_id_page(repository: int, status: str) -> Query:
 
 def pull(tx: Transaction, image_id: ImageId) -> object:
     ref = RepositoryRef(REGISTRY, f"r/{UNTAGGED:06}")
-    _, image = repositories.find_repository_with_image(tx, ref, image_id)
+    _, image = images.open_image(tx, ref, image_id)
     return image
 
 

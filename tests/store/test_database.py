@@ -161,7 +161,7 @@ def test_read_changes_nothing(database: Database) -> None:
 
 
 def test_peek_sees_what_is_committed(database: Database) -> None:
-    with database.peek() as peeking:
+    with database.look() as peeking:
         with database.write() as tx:
             insert(tx, "a")
         after = peeking.one(COUNT)
@@ -173,7 +173,7 @@ def test_peek_sees_what_is_committed(database: Database) -> None:
 def test_read_does_not_wait_for_a_lock(database: Database) -> None:
     with database.write() as tx:
         insert(tx, "a")
-    with database.write() as tx, database.read() as reading, database.peek() as peeking:
+    with database.write() as tx, database.read() as reading, database.look() as peeking:
         tx.one("SELECT * FROM leases FOR UPDATE")
         seen = [one.one("SELECT name FROM leases FOR UPDATE") for one in (reading, peeking)]
 

@@ -48,7 +48,7 @@ def opens(database_url: str) -> Iterator[Callable[..., PostgresDatabase]]:
 
 
 def count(database: Database) -> int:
-    with database.peek() as tx:
+    with database.look() as tx:
         return int((tx.one(COUNT) or (0,))[0])
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from ecrate.store.database import SCHEMA_VERSION, Database
+from ecrate.store.database import SCHEMA_VERSION, Database, Transaction
 from ecrate.store.sqlite import SqliteDatabase, connect, migrate
+from tests.support.registry import wait_until
 
 WRITER = """
 import sys
@@ -71,6 +74,101 @@ def schema(path: Path) -> list[tuple[str, str]]:
     with closing(sqlite3.connect(path)) as connection:
         query = "SELECT name, sql FROM sqlite_master WHERE name NOT LIKE '%yoyo%' ORDER BY name"
         return connection.execute(query).fetchall()
+
+
+def told(database: SqliteDatabase) -> list[str]:
+    """Give the list to which the statements of writes are added from now on."""
+    statements: list[str] = []
+    database.begin_write().set_trace_callback(statements.append)
+    database.end_write(None)
+    statements.clear()
+    return statements
+
+
+class Crowd:
+    """Writers in threads that all wait while a first one is in its block."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self._pool = ThreadPoolExecutor(8)
+
+    def run(self, blocks: Sequence[Callable[[Transaction], object]]) -> list[Future[None]]:
+        """Write each block, the later ones begun while the first is at work; wait for all."""
+        entered, leave = threading.Event(), threading.Event()
+
+        def first(tx: Transaction) -> None:
+            entered.set()
+            assert leave.wait(timeout=30)
+            blocks[0](tx)
+
+        with self._pool as pool:
+            writes = [pool.submit(self._write, first)]
+            assert entered.wait(timeout=30)
+            writes += [pool.submit(self._write, block) for block in blocks[1:]]
+            wait_until(lambda: self._database.waiting == len(blocks) - 1)
+            leave.set()
+        return writes
+
+    def _write(self, block: Callable[[Transaction], object]) -> None:
+        with self._database.write() as tx:
+            block(tx)
+
+
+def add(number: float) -> Callable[[Transaction], object]:
+    return lambda tx: tx.run("UPDATE leases SET expires_at = expires_at + ?", number)
+
+
+def fail(tx: Transaction) -> None:
+    add(1000)(tx)
+    raise ValueError("of its own")
+
+
+def orphan(tx: Transaction) -> None:
+    """Write what the commit is going to refuse."""
+    tx.run("PRAGMA defer_foreign_keys = ON")
+    tx.run("INSERT INTO unlinked_blobs (blob_id) VALUES (77)")
+
+
+def test_writes_that_wait_for_one_another_share_a_commit(database: SqliteDatabase) -> None:
+    statements = told(database)
+
+    writes = Crowd(database).run([add(1), add(2), add(4), add(8)])
+
+    assert [write.exception() for write in writes] == [None] * 4
+    assert value(database) == 15
+    assert statements.count("COMMIT") == 1
+
+
+@pytest.mark.parametrize("place", [0, 1, 3], ids=["first", "within", "last"])
+def test_write_that_fails_takes_back_its_own_alone(database: SqliteDatabase, place: int) -> None:
+    blocks = [add(1), add(2), add(4)]
+    blocks.insert(place, fail)
+
+    writes = Crowd(database).run(blocks)
+
+    assert [type(write.exception()) for write in writes].index(ValueError) == place
+    assert [write.exception() for write in writes].count(None) == 3
+    assert value(database) == 7
+
+
+def test_commit_that_fails_fails_all_that_share_it(database: SqliteDatabase) -> None:
+    writes = Crowd(database).run([add(1), orphan, add(2)])
+
+    assert [type(write.exception()) for write in writes] == [sqlite3.OperationalError] * 3
+    assert value(database) == 0
+    with database.write() as tx:
+        add(5)(tx)
+    assert value(database) == 5
+
+
+def test_transaction_that_sqlite_gave_up_fails_all_that_share_it(
+    database: SqliteDatabase,
+) -> None:
+    writes = Crowd(database).run([add(1), lambda tx: tx.run("ROLLBACK"), add(2)])
+
+    failed = [write.exception() is not None for write in writes]
+    assert failed == [True, True, False]
+    assert value(database) == 2
 
 
 def test_writes_of_two_processes_take_turns(path: Path, database: SqliteDatabase) -> None:

@@ -67,7 +67,7 @@ class InterruptedDatabase:
         self.inner = inner
         self.is_local = inner.is_local
         self.read = inner.read
-        self.peek = inner.peek
+        self.look = inner.look
         self.close = inner.close
 
     def write(self) -> AbstractContextManager[Transaction]:

@@ -44,15 +44,17 @@ class MadeImage:
         return (self.config, *self.layers)
 
     @property
+    def document(self) -> dict[str, Any]:
+        return {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": self.config.descriptor,
+            "layers": [layer.descriptor for layer in self.layers],
+        }
+
+    @property
     def manifest(self) -> str:
-        return json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": OCI_MANIFEST,
-                "config": self.config.descriptor,
-                "layers": [layer.descriptor for layer in self.layers],
-            }
-        )
+        return json.dumps(self.document)
 
     @property
     def digest(self) -> str:

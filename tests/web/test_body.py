@@ -145,6 +145,18 @@ def test_stream_body_gives_up_on_a_client_that_stalls(
     assert receiver.received == b"a" * 1000
 
 
+def test_stream_body_notices_a_malformed_chunk_long_before_it_gives_up(receiver: Receiver) -> None:
+    with Wire(receiver.port) as wire:
+        wire.send(wire.text("PUT", "/", {"Transfer-Encoding": "chunked"}))
+        wire.send(b"%x\r\n%b\r\n" % (2 * MIB, bytes(2 * MIB)))
+        wait_until(lambda: len(receiver.received) >= MIB)
+        wire.send(b"zz\r\nhello\r\n")
+        answer = wire.answer()
+
+    assert answer.status == 400
+    assert answer.body == b"The request body ended after 2097152 of an unknown number of bytes"
+
+
 @pytest.mark.parametrize("length", [MIB - 1, 3 * MIB], ids=["ordinary-way", "by-a-thread"])
 @pytest.mark.parametrize("is_killed", [False, True], ids=["ends", "killed"])
 def test_stream_body_gives_what_came_before_the_client_left(

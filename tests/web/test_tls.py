@@ -23,6 +23,7 @@ import pytest
 
 from tests.support.certificates import Pair, issue, make_authority
 from tests.support.images import make_image
+from tests.support.policies import deny, policy
 from tests.support.registry import (
     KIB,
     MIB,
@@ -443,3 +444,14 @@ def test_serve_refuses_what_is_no_pair(
     assert told.startswith(begin)
     assert reason in told.removeprefix(begin)
     assert told.count("\n") == 1
+
+
+def test_policy_may_insist_on_tls(https: httpx.Client, secure_ecr: ECRClient, name: str) -> None:
+    insecure = {"Bool": {"aws:SecureTransport": "false"}}
+    statement = deny("ecr:*", Principal="*", Condition=insecure)
+
+    secure_ecr.set_repository_policy(repositoryName=name, policyText=policy(statement))
+
+    digest = push_image(https, name, make_image(), "latest")
+    (found,) = secure_ecr.describe_images(repositoryName=name)["imageDetails"]
+    assert found["imageDigest"] == digest

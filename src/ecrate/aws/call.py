@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 from ecrate.domain.errors import (
@@ -16,16 +15,18 @@ from ecrate.domain.errors import (
 )
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef, is_tag
 from ecrate.domain.principals import Caller
+from ecrate.domain.values import value
 from ecrate.operations.core import Core
 from ecrate.web.hosts import Hosts
 
 P = TypeVar("P")
+Q = TypeVar("Q")
 
 DEFAULT_PAGE: Final = 100
 _PAGE: Final = "page"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call(Generic[P]):
     """`parameters` passed validation; `host` is the request's Host header."""
 
@@ -35,6 +36,19 @@ class Call(Generic[P]):
     host: str
     hosts: Hosts
     session_token: str | None = None
+    is_inspection: bool = False
+
+    def asking(self, parameters: Q) -> Call[Q]:
+        """Give the call with its parameters, once they are read."""
+        return Call(
+            self.core,
+            self.caller,
+            parameters,
+            self.host,
+            self.hosts,
+            self.session_token,
+            self.is_inspection,
+        )
 
     def registry(self, registry_id: str | None = None) -> RegistryRef:
         """Give the registry asked about: the caller's, unless an id names another account's."""

@@ -54,8 +54,10 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.InvalidLayer: "InvalidLayerException",
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
+    errors.RateExceeded: "ThrottlingException",
     errors.StorageFull: "ServerException",
     errors.StoreUnavailable: "ServerException",
+    errors.AuditUnavailable: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }

@@ -6,8 +6,10 @@ it comes; then signature, operation, JSON, constraints, and the operation itself
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
-import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -20,10 +22,16 @@ from ecrate.aws.model import Operation, ServiceModel
 from ecrate.aws.signatures import Signatures
 from ecrate.aws.table import OPERATIONS, Entry
 from ecrate.aws.validation import Validator
-from ecrate.domain.errors import EcrateError, StoreUnavailable
+from ecrate.domain.errors import EcrateError, InvalidParameter, StoreUnavailable
+from ecrate.domain.names import RegistryRef, RepositoryRef
+from ecrate.domain.principals import Caller
+from ecrate.operations.audit import Event, changes_something
 from ecrate.operations.core import Core
+from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
+from ecrate.web.purpose import is_inspection
+from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -44,19 +52,20 @@ class AwsFront:
         self._hosts = hosts
         self._bodies = bodies
         self._threads = threads
+        self._request_ids = request_ids()
         self._signatures = Signatures(core, threads)
         self._validator = Validator()
         self._prefix = f"{model.target_prefix}."
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        request_id = str(uuid.uuid4())
+        request_id = next(self._request_ids)
         try:
             _check_is_call(request)
             if request.headers.get("Content-Type", "").startswith(_FORM):
                 answer = await self._answer_sts(request)
                 headers = {"x-amzn-RequestId": request_id, "Content-Type": "text/xml"}
                 return Response(body=answer, headers=headers)
-            answer = msgspec.json.encode(await self._answer(request))
+            answer = msgspec.json.encode(await self._answer(request, request_id))
         except (FrontDoorError, EcrateError) as error:
             return _refuse(request, error, request_id)
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
@@ -65,38 +74,65 @@ class AwsFront:
         headers = {"x-amzn-RequestId": request_id, "Content-Type": CONTENT_TYPE}
         return Response(body=answer, headers=headers)
 
-    async def _answer(self, request: BaseRequest) -> dict[str, Any]:
-        signature, found = await self._signatures.credential(
+    async def _answer(self, request: BaseRequest, request_id: str) -> dict[str, Any]:
+        signature, caller = await self._signatures.credential(
             request, self._model.signing_name, _MUST_BE_SIGNED
         )
         target = request.headers.get("X-Amz-Target", "")
         entry = OPERATIONS.get(target.removeprefix(self._prefix))
         limit = SMALL_BODY if entry is None else entry.body_limit
         async with self._bodies.read(request, limit) as (body, digest):
-            self._signatures.check(request, signature, found, digest)
+            self._signatures.check(request, signature, digest)
             operation = self._operation(target)
             if entry is None:
                 # AWS has no such error: all its operations are built.
                 raise FrontDoorError(
                     "UnknownOperationException", f"ecrate does not offer {operation.name} yet"
                 )
-            call = Call(
+            call = Call[Any](
                 core=self._core,
-                caller=found.caller,
-                parameters=decode_parameters(self._validator, operation, body),
+                caller=caller,
+                parameters={},
                 host=request.headers.get("Host", ""),
                 hosts=self._hosts,
                 session_token=signature.token,
+                is_inspection=is_inspection(request.headers),
             )
-            return await self._perform(entry, call)
+            if self._core.audit is None or not changes_something(operation.name):
+                return await self._carry_out(entry, operation, call, body)
+            event = Event(operation.name, caller.registry, request_id)
+            return await audited(
+                self._core,
+                self._threads,
+                caller,
+                event,
+                functools.partial(self._carry_out, entry, operation, call, body, event=event),
+                response_of=lambda answer: answer or None,
+                code_of=_code,
+            )
 
     async def _answer_sts(self, request: BaseRequest) -> bytes:
-        signature, found = await self._signatures.credential(request, "sts", _HOST)
+        signature, caller = await self._signatures.credential(request, "sts", _HOST)
         async with self._bodies.read(request, SMALL_BODY) as (body, digest):
-            self._signatures.check(request, signature, found, digest)
-            return await self._threads.run(sts.answer, self._core, found.caller, bytes(body))
+            self._signatures.check(request, signature, digest)
+            return await self._threads.run(sts.answer, self._core, caller, bytes(body))
 
-    async def _perform(self, entry: Entry, call: Call[Any]) -> dict[str, Any]:
+    async def _carry_out(
+        self,
+        entry: Entry,
+        operation: Operation,
+        call: Call[Any],
+        body: bytes | memoryview,
+        *,
+        event: Event | None = None,
+    ) -> dict[str, Any]:
+        """Answer a call whose parameters are still in its body, and tell `event` of them."""
+        if self._core.rates is not None:
+            self._core.rates.take(call.caller.registry, operation.name)
+        parameters = decode_parameters(self._validator, operation, body)
+        if event is not None:
+            event.parameters, event.registry = parameters, _registry(call.caller, parameters)
+        call = call.asking(parameters)
         run = self._threads.read if entry.only_reads else self._threads.run
         return await run(entry.handler, call)
 
@@ -131,6 +167,19 @@ def decode_parameters(
         raise FrontDoorError("SerializationException", str(error)) from None
     parameters: dict[str, Any] = validator.check(operation.input, members)
     return parameters
+
+
+def _registry(caller: Caller, parameters: Mapping[str, Any]) -> RegistryRef:
+    """Give the registry that a call is about."""
+    with contextlib.suppress(InvalidParameter):
+        return RepositoryRef.parse_arn(parameters.get("resourceArn", "")).registry
+    return RegistryRef(parameters.get("registryId", caller.registry.id), caller.registry.region)
+
+
+def _code(error: BaseException) -> str | None:
+    if isinstance(error, FrontDoorError):
+        return error.code
+    return CODES.get(type(error)) if isinstance(error, EcrateError) else None
 
 
 def _check_is_call(request: BaseRequest) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ecrate.aws.call import DEFAULT_PAGE, Call, parse_image_id, render_image_id
 from ecrate.domain import errors
 from ecrate.domain.errors import EcrateError, InvalidParameter
-from ecrate.domain.images import parse_manifest
+from ecrate.domain.images import Image, parse_manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef, is_tag
 from ecrate.operations import images
 
@@ -33,7 +33,9 @@ def put_image(call: Call[t.PutImageRequestTypeDef]) -> dict[str, Any]:
     tag, expected = given.get("imageTag"), given.get("imageDigest")
     if tag is not None and not is_tag(tag):
         raise InvalidParameter("imageTag", str(errors.InvalidImageTag()))
-    algorithm = "sha256" if expected is None else Digest.parse(expected).algorithm
+    algorithm = "sha256"
+    if expected is not None:
+        algorithm = Digest.parse(expected, algorithms=call.core.algorithms).algorithm
     manifest = parse_manifest(
         given["imageManifest"].encode(), given.get("imageManifestMediaType"), algorithm=algorithm
     )
@@ -49,11 +51,14 @@ def put_image(call: Call[t.PutImageRequestTypeDef]) -> dict[str, Any]:
 def batch_get_image(call: Call[t.BatchGetImageRequestTypeDef]) -> dict[str, Any]:
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
-    accepted = given.get("acceptedMediaTypes")
+    wire_ids, accepted = given["imageIds"], given.get("acceptedMediaTypes")
+    answers = images.find_images(
+        call.core, call.caller, ref, [parse_image_id(wire_id) for wire_id in wire_ids]
+    )
     found, failures = [], []
-    for wire_id in given["imageIds"]:
+    for wire_id, answer in zip(wire_ids, answers, strict=True):
         try:
-            found.append(_get(call, ref, wire_id, accepted))
+            found.append(_pull(call, ref, answer, wire_id.get("imageTag"), accepted))
         except EcrateError as error:
             if type(error) not in _FAILURES:
                 raise
@@ -61,23 +66,21 @@ def batch_get_image(call: Call[t.BatchGetImageRequestTypeDef]) -> dict[str, Any]
     return {"images": found, "failures": failures}
 
 
-def _get(
-    call: Call[Any], ref: RepositoryRef, wire_id: Any, accepted: Sequence[str] | None
+def _pull(
+    call: Call[Any],
+    ref: RepositoryRef,
+    image: Image | EcrateError,
+    tag: str | None,
+    accepted: Sequence[str] | None,
 ) -> dict[str, Any]:
-    image_id = _valid(wire_id)
-    image, content = images.get_image(call.core, call.caller, ref, image_id)
+    if isinstance(image, EcrateError):
+        raise image
     if accepted is not None and image.media_type not in accepted:
         raise errors.ImageNotFound(image.digest.text, "null", ref.name, ref.registry.id)
-    if images.is_pull_due(call.core, image):
+    content = images.read_manifest(call.core, image)
+    if not call.is_inspection and images.is_pull_due(call.core, image):
         images.record_pull(call.core, call.caller, ref, image)
-    return _image(ref, ImageId(image.digest, image_id.tag), content.decode(), image.media_type)
-
-
-def _valid(wire_id: Any) -> ImageId:
-    image_id = parse_image_id(wire_id)
-    if isinstance(image_id, EcrateError):
-        raise image_id
-    return image_id
+    return _image(ref, ImageId(image.digest, tag), content.decode(), image.media_type)
 
 
 def _image(ref: RepositoryRef, image_id: ImageId, manifest: str, media_type: str) -> dict[str, Any]:

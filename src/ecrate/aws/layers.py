@@ -54,8 +54,6 @@ def upload_layer_part(call: Call[dict[str, Any]]) -> dict[str, Any]:
 def _decoded(raw: msgspec.Raw, part: Part) -> Iterator[bytes]:
     """Decode the JSON string of base64 piece by piece, so that the part is never there twice."""
     encoded: memoryview | bytes = memoryview(raw)[1:-1]
-    if bytes(memoryview(raw)[:1]) != b'"':
-        raise FrontDoorError("SerializationException", "layerPartBlob must be a base64 string")
     try:
         if len(encoded) != (part.size + 2) // 3 * 4:
             # Another size than the range's, or an encoder that writes `\/` for `/`.
@@ -119,11 +117,11 @@ def _availability(answer: layers.LayerAvailability) -> dict[str, Any]:
         return {"layerDigest": answer.digest, "layerAvailability": "UNAVAILABLE"}
     wire = {
         "layerDigest": answer.digest,
-        "layerAvailability": "ARCHIVED" if answer.layer.is_archived else "AVAILABLE",
+        "layerAvailability": "ARCHIVED" if answer.is_archived else "AVAILABLE",
         "layerSize": answer.layer.size,
     }
-    if answer.layer.media_type is not None:
-        wire["mediaType"] = answer.layer.media_type
+    if answer.media_type is not None:
+        wire["mediaType"] = answer.media_type
     return wire
 
 

@@ -31,7 +31,7 @@ def list_image_referrers(call: Call[t.ListImageReferrersRequestTypeDef]) -> dict
         subject,
         artifact_types=types,
         storage=status,
-        after=0 if token is None else call.page_position(scope, token),
+        after=None if token is None else images.Position(**call.page_position(scope, token)),
         limit=given.get("maxResults", _DEFAULT_PAGE),
     )
     now = call.core.clock()

@@ -11,9 +11,10 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, quote
+
+from ecrate.domain.values import value
 
 ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _HEADER: Final = re.compile(
@@ -29,7 +30,7 @@ class MalformedSignatureError(Exception):
     """The request does not carry a whole signature; the text says what is missing."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Signature:
     """What a request says of its signature. `date` is the scope's, `timestamp` X-Amz-Date.
 

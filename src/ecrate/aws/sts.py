@@ -20,7 +20,9 @@ from ecrate.operations import identities
 from ecrate.operations.core import Core
 
 _NAMESPACE: Final = "https://sts.amazonaws.com/doc/2011-06-15/"
-_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}")
+_SESSION_NAME: Final = re.compile(r"[\w+=,.@-]{2,64}", re.ASCII)
+# What XML 1.0 has no room for, not even escaped.
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _DAY: Final = 43_200
 _HOUR: Final = 3_600
 
@@ -45,16 +47,20 @@ def answer(core: Core, caller: Caller, body: bytes) -> bytes:
 def error_xml(code: str, message: str, request_id: str) -> bytes:
     """Give an error in the Query protocol's form."""
     return (
-        f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>{escape(code)}'
-        f"</Code><Message>{escape(message)}</Message></Error>"
+        f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>{_text(code)}'
+        f"</Code><Message>{_text(message)}</Message></Error>"
         f"<RequestId>{request_id}</RequestId></ErrorResponse>"
     ).encode()
+
+
+def _text(text: str) -> str:
+    return escape(_NOT_XML.sub("\N{REPLACEMENT CHARACTER}", text))
 
 
 def _xml(value: Mapping[str, object]) -> str:
     parts = []
     for name, item in value.items():
-        inner = _xml(item) if isinstance(item, dict) else escape(str(item))
+        inner = _xml(item) if isinstance(item, dict) else _text(str(item))
         parts.append(f"<{name}>{inner}</{name}>")
     return "".join(parts)
 

@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+import msgspec
+
 from ecrate.aws.errors import FrontDoorError
 from ecrate.aws.model import Shape
 from ecrate.domain.errors import InvalidParameter
@@ -62,7 +64,7 @@ class Validator:
 
     def _compile(self, shape: Shape) -> Check:
         if shape.type == "blob":
-            return lambda value, _: value
+            return _check_blob
         types = _TYPES[shape.type]
         inner = {
             "structure": self._structure,
@@ -115,7 +117,8 @@ class Validator:
         return check
 
     def _string(self, shape: Shape) -> Check:
-        pattern = None if shape.pattern is None else re.compile(shape.pattern)
+        # AWS' patterns are Java's, whose `\w` and `\d` are ASCII.
+        pattern = None if shape.pattern is None else re.compile(shape.pattern, re.ASCII)
         text = _PATTERN_TEXTS.get(
             shape.name, f"Member must satisfy regular expression pattern: {shape.pattern}"
         )
@@ -144,6 +147,13 @@ class Validator:
             return value
 
         return check
+
+
+def _check_blob(value: msgspec.Raw, path: str) -> msgspec.Raw:
+    """Tell a string from the rest; the base64 in it is looked at where it is decoded."""
+    if bytes(memoryview(value)[:1]) != b'"':
+        raise FrontDoorError("SerializationException", f"{path} must be a base64 string")
+    return value
 
 
 def _check_length(shape: Shape, length: int, path: str) -> None:

@@ -9,24 +9,58 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-_COMMANDS: Final = ("serve", "env", "ecr", "push", "pull", "iam")
+COMMANDS: Final = (
+    "serve",
+    "env",
+    "ecr",
+    "push",
+    "pull",
+    "copy",
+    "ls",
+    "inspect",
+    "diff",
+    "du",
+    "tag",
+    "rm",
+    "login",
+    "config",
+    "doctor",
+    "iam",
+    "completion",
+)
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
-_FLAGS: Final = ("--debug", "--no-verify-ssl", "--no-paginate", "--no-sign-request")
-_TAKES_COMMON_OPTIONS: Final = ("ecr", "push", "pull")
+_FLAGS: Final = (
+    "--debug",
+    "--no-verify-ssl",
+    "--no-paginate",
+    "--no-sign-request",
+    "--no-cli-pager",
+    "--no-cli-auto-prompt",
+)
+_HAVE_OWN_OPTIONS: Final = ("serve", "env", "iam", "config", "completion")
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line and give the exit code; texts for people go to standard error."""
     words = sys.argv[1:] if argv is None else argv
     try:
-        return _run(words)
+        code = _run(words)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        sys.stdout.write("\n")
+        sys.stderr.write("\n")
         return 130
     except BrokenPipeError:
         # Whoever read our output has seen enough. A second failure, at exit, would be printed.
         sys.stdout = None
         return 0
+    except OSError as error:
+        # A full disk, a directory that may not be written: the system's words say it.
+        print(f"ecrate: {error}", file=sys.stderr)
+        _close_output()
+        return 255
+    except Exception as error:  # noqa: BLE001 - whatever it is, nobody is shown a traceback unasked
+        return _confess(error, with_details="--debug" in words)
+    return code
 
 
 def _run(words: list[str]) -> int:
@@ -39,12 +73,14 @@ def _run(words: list[str]) -> int:
         print(_help())
         return 0
     common, rest = _split_common(words)
-    if not rest or rest[0] not in _COMMANDS:
+    if not rest or rest[0] not in COMMANDS:
         return _complain(rest)
     name, arguments = rest[0], rest[1:]
-    if common and name not in _TAKES_COMMON_OPTIONS:
+    if common and name in _HAVE_OWN_OPTIONS:
         print(f"ecrate: options of '{name}' stand behind it: {' '.join(common)}", file=sys.stderr)
         return 252
+    if arguments == ["help"] and name != "ecr":
+        arguments = ["--help"]
     from importlib import import_module
 
     from ecrate.cli.failures import CommandError
@@ -53,14 +89,8 @@ def _run(words: list[str]) -> int:
         return int(import_module(f"ecrate.cli.{name}").run(arguments + common))
     except CommandError as error:
         sys.stdout.flush()
-        print(f"\n{error}", file=sys.stderr)
+        print(error.text(with_details="--debug" in words), file=sys.stderr)
         return error.exit_code
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        # A full disk, a directory that may not be written: the system's words say it.
-        print(f"\necrate: {error}", file=sys.stderr)
-        return 255
 
 
 def _split_common(words: list[str]) -> tuple[list[str], list[str]]:
@@ -73,15 +103,38 @@ def _split_common(words: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _complain(rest: list[str]) -> int:
-    problem = f"'{rest[0]}' is no command" if rest else "a command is missing"
-    print(f"ecrate: {problem}\n\n{_help()}", file=sys.stderr)
+    from ecrate.cli.failures import nearest
+
+    problem = "a command is missing"
+    if rest:
+        problem = f"'{rest[0]}' is no command{nearest(rest[0], COMMANDS)}"
+    print(f"ecrate: {problem}\n`ecrate help` lists the commands.", file=sys.stderr)
     return 252
+
+
+def _close_output() -> None:
+    """Leave no output behind that would fail at exit, with a second message."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        sys.stdout = None
+
+
+def _confess(error: Exception, *, with_details: bool) -> int:
+    print(f"ecrate: this should not happen: {type(error).__name__}: {error}", file=sys.stderr)
+    if with_details:
+        import traceback
+
+        traceback.print_exception(error)
+    else:
+        print("Run it again with --debug for what to report.", file=sys.stderr)
+    return 255
 
 
 def _help() -> str:
     from importlib import import_module
 
-    summaries = [f"  {name:8}{import_module(f'ecrate.cli.{name}').SUMMARY}" for name in _COMMANDS]
+    summaries = [f"  {name:12}{import_module(f'ecrate.cli.{name}').SUMMARY}" for name in COMMANDS]
     lines = [
         "usage: ecrate COMMAND ...",
         "",
@@ -90,6 +143,6 @@ def _help() -> str:
         "commands:",
         *summaries,
         "",
-        "`ecrate COMMAND --help` tells more; `ecrate --version` prints the version.",
+        "`ecrate COMMAND help` tells more; `ecrate --version` prints the version.",
     ]
     return "\n".join(lines)

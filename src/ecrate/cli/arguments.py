@@ -11,15 +11,17 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ecrate.aws.model import Operation, Shape, kebab
-from ecrate.cli.failures import BAD_COMMAND, CommandError
+from ecrate.cli.failures import BAD_COMMAND, CommandError, nearest
 from ecrate.cli.options import Parser
 from ecrate.cli.shorthand import ShorthandError, coerce, parse_shorthand
 
 _COMPLEX: Final = ("structure", "list", "map")
 PAGING_OPTIONS: Final = ("starting_token", "page_size", "max_items")
+INPUT_OPTIONS: Final = ("cli-input-json", "cli-input-yaml")
+SKELETONS: Final = ("input", "output", "yaml-input")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +65,38 @@ def arguments_of(operation: Operation) -> list[Argument]:
     ]
 
 
-def parse_arguments(
-    operation: Operation, words: list[str], usage: str, *, paged: bool
-) -> argparse.Namespace:
+def parse_arguments(operation: Operation, words: list[str], *, paged: bool) -> argparse.Namespace:
     """Read the words behind the operation's name.
 
     Required members may be missing where JSON input may bring them, or only an input skeleton
     is asked for.
     """
-    parser = Parser(usage)
+    parser = Parser()
     for argument in arguments_of(operation):
         _add(parser, argument, required=argument.required and not _is_relaxed(words))
-    parser.add_argument("--cli-input-json")
-    parser.add_argument(
-        "--generate-cli-skeleton", nargs="?", const="input", choices=("input", "output")
-    )
+    for name in INPUT_OPTIONS:
+        parser.add_argument(f"--{name}")
+    parser.add_argument("--generate-cli-skeleton", nargs="?", const="input", choices=SKELETONS)
     if paged:
         parser.add_argument("--starting-token")
         parser.add_argument("--page-size", type=int)
         parser.add_argument("--max-items", type=int)
     found, unknown = parser.parse_known_args(words)
     if unknown:
-        raise CommandError(f"usage: {usage}\n\nUnknown options: {', '.join(unknown)}", BAD_COMMAND)
+        refuse_unknown(unknown, parser.option_names())
     return found
+
+
+def refuse_unknown(words: list[str], known: list[str]) -> NoReturn:
+    """Raise `CommandError` that names the words, and the known option most like the first."""
+    close = nearest(words[0].partition("=")[0], known)
+    raise CommandError(f"ecrate: Unknown options: {', '.join(words)}{close}", BAD_COMMAND)
 
 
 def _is_relaxed(words: list[str]) -> bool:
     for index, word in enumerate(words):
         name, _, value = word.partition("=")
-        if name == "--cli-input-json":
+        if name.removeprefix("--") in INPUT_OPTIONS:
             return True
         if name == "--generate-cli-skeleton":
             return "output" not in (value, *words[index + 1 : index + 2])
@@ -112,24 +117,56 @@ def _add(parser: argparse.ArgumentParser, argument: Argument, *, required: bool)
         parser.add_argument(argument.option, required=required)
 
 
-def call_parameters(operation: Operation, found: argparse.Namespace) -> dict[str, Any]:
-    """Give the call's input: that of `--cli-input-json`, under that of the options."""
-    parameters = _input_json(found.cli_input_json)
+def call_parameters(
+    operation: Operation, found: argparse.Namespace, binary_format: str
+) -> dict[str, Any]:
+    """Give the call's input: that of a `--cli-input-...`, under that of the options."""
+    parameters = _input(found)
     for argument in arguments_of(operation):
         value = getattr(found, argument.destination)
         if value is not None:
             parameters[argument.member] = _convert(argument, value)
+        if argument.shape.type == "blob" and isinstance(parameters.get(argument.member), str):
+            text = parameters[argument.member]
+            parameters[argument.member] = _decode(text, binary_format, argument.option)
     return parameters
 
 
-def _input_json(text: str | None) -> dict[str, Any]:
-    if text is None:
+def _input(found: argparse.Namespace) -> dict[str, Any]:
+    given = [(name, getattr(found, name.replace("-", "_"))) for name in INPUT_OPTIONS]
+    texts = [(f"--{name}", text) for name, text in given if text is not None]
+    if not texts:
         return {}
-    loaded = load_file(text, "--cli-input-json")
-    value = _parse_json(loaded, "--cli-input-json")
+    if len(texts) > 1:
+        names = " and ".join(name for name, _ in texts)
+        raise CommandError(f"ecrate: {names} exclude each other; give one of them", BAD_COMMAND)
+    option, text = texts[0]
+    loaded = load_file(text, option)
+    if option == "--cli-input-yaml":
+        from ecrate.cli.yaml_text import YamlError, parse_yaml
+
+        try:
+            value = parse_yaml(loaded)
+        except YamlError as error:
+            raise _bad(option, f"Invalid YAML: {error}") from None
+    else:
+        value = _parse_json(loaded, option)
     if not isinstance(value, dict):
-        raise _bad("--cli-input-json", "the JSON has to be an object")
+        raise _bad(option, "it has to hold members and their values")
     return value
+
+
+def _decode(text: str, binary_format: str, option: str) -> bytes:
+    """Give the bytes that a text stands for."""
+    if binary_format == "raw-in-base64-out":
+        return text.encode()
+    import base64
+    import binascii
+
+    try:
+        return base64.b64decode(text)
+    except (binascii.Error, ValueError):
+        raise _bad(option, "it is not base64; use fileb:// for a file of bytes") from None
 
 
 def load_file(text: str, option: str) -> str | bytes:
@@ -183,12 +220,12 @@ def _from_shorthand(argument: Argument, words: list[str]) -> Any:
             return coerce(argument.shape, parsed)
         return coerce(argument.shape, parsed[0])
     except ShorthandError as error:
-        raise _bad(argument.option, str(error)) from None
+        raise _bad(argument.option, str(error), error.picture) from None
 
 
 def _scalar(argument: Argument, shape: Shape, value: str | bytes) -> Any:
     if shape.type == "blob":
-        return value.encode() if isinstance(value, str) else value
+        return value
     text = _text(value)
     try:
         if shape.type in ("integer", "long"):
@@ -208,8 +245,10 @@ def _parse_json(text: str | bytes, option: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise _bad(option, f"Invalid JSON: {error}\nJSON received: {_text(text)}") from None
+        raise _bad(option, f"Invalid JSON: {error}", f"JSON received: {_text(text)}") from None
 
 
-def _bad(option: str, problem: str) -> CommandError:
-    return CommandError(f"Error parsing parameter '{option}': {problem}", BAD_COMMAND)
+def _bad(option: str, problem: str, details: str = "") -> CommandError:
+    return CommandError(
+        f"Error parsing parameter '{option}': {problem}", BAD_COMMAND, details=details
+    )

@@ -18,14 +18,8 @@ from typing import Any, BinaryIO, Final
 
 from ecrate.cli.archive import MIB, FileSource
 from ecrate.cli.failures import CommandError
-from ecrate.cli.layout import (
-    DOCKER_MANIFEST,
-    Blob,
-    Choice,
-    Manifest,
-    digest_of,
-    read_json,
-)
+from ecrate.cli.layout import Choice, read_json
+from ecrate.cli.manifests import DOCKER_MANIFEST, Blob, Manifest, digest_of
 
 _CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 _LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar"

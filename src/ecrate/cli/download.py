@@ -1,141 +1,202 @@
-"""One layer from its URL into a file: resumed where the connection broke, verified at the end."""
+"""Blobs of a registry, read as files: resumed where the connection broke, verified when kept."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import http.client
-from functools import partial
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import urljoin
 
+from typing_extensions import override
+
 from ecrate.cli.archive import MIB
-from ecrate.cli.client import Client, Endpoint, pause, split_url
+from ecrate.cli.connections import BROKEN, Connections, pause, split_url, start
 from ecrate.cli.failures import CommandError
+from ecrate.cli.manifests import Blob
 from ecrate.cli.options import CommonValues
 from ecrate.cli.progress import Progress, human_size
-from ecrate.cli.transfer import PATIENCE, patiently
+from ecrate.cli.transfer import PATIENCE
 
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
+# A signed URL that has expired is refused with 403; a new one is asked for.
+_PASSING: Final = (403, 408, 425, 429)
+
+# Gives the answer to a request for a blob's bytes from an offset on.
+Fetch = Callable[[int], AbstractContextManager[http.client.HTTPResponse]]
 
 
 class _BrokenError(Exception):
     """The download broke off and may go on."""
 
 
-class LayerDownload:
-    """Downloads one layer of one repository. The file appears when it is whole and verified."""
+class RemoteBlob(io.RawIOBase):
+    """A blob as an unbuffered file, which survives broken connections."""
 
-    def __init__(
-        self,
-        client: Client,
-        options: CommonValues,
-        repository: dict[str, str],
-        progress: Progress,
-        *,
-        digest: str,
-        size: int,
-        path: Path,
-    ) -> None:
-        self._client = client
-        self._options = options
-        self._repository = repository
-        self._progress = progress
+    def __init__(self, digest: str, size: int, fetch: Fetch, connections: Connections) -> None:
+        super().__init__()
         self._digest = digest
         self._size = size
+        self._fetch = fetch
+        self._connections = connections
+        self._at = 0
+        self._stack = contextlib.ExitStack()
+        self._response: http.client.HTTPResponse | None = None
+
+    @override
+    def readable(self) -> bool:
+        return True
+
+    @override
+    def seekable(self) -> bool:
+        return True
+
+    @override
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._size}[whence]
+        if base + offset != self._at:
+            self._break_off()
+            self._at = max(0, base + offset)
+        return self._at
+
+    @override
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override] # as wide
+        """Raise `CommandError` where the bytes cannot be had."""
+        wanted = min(len(buffer), max(0, self._size - self._at))
+        failures = 0
+        while wanted:
+            try:
+                count = self._receive(memoryview(buffer)[:wanted])
+            except (_BrokenError, *BROKEN) as error:
+                self._break_off()
+                self._connections.log(f"download of {self._digest}: {error!r}")
+                failures += 1
+                if failures > PATIENCE:
+                    text = str(error) or repr(error)
+                    raise CommandError(
+                        f"layer {self._digest} cannot be downloaded: {text}"
+                    ) from None
+                self._connections.sleep(pause(failures))
+            else:
+                self._at += count
+                return count
+        return 0
+
+    @override
+    def close(self) -> None:
+        self._break_off()
+        super().close()
+
+    def _receive(self, buffer: memoryview) -> int:
+        if self._response is None:
+            self._response = self._stack.enter_context(self._fetch(self._at))
+            self._check(self._response)
+        count = self._response.readinto(buffer)
+        if not count:
+            raise _BrokenError("the connection broke")
+        return count
+
+    def _check(self, response: http.client.HTTPResponse) -> None:
+        if response.status == http.HTTPStatus.PARTIAL_CONTENT:
+            content_range = response.headers.get("Content-Range", "")
+            if not content_range.startswith(f"bytes {self._at}-"):
+                raise _BrokenError(f"the server sent another range: {content_range}")
+        elif response.status == http.HTTPStatus.OK:
+            # A server that sends all it has instead of the rest.
+            skipped = 0
+            while skipped < self._at:
+                piece = response.read(min(MIB, self._at - skipped))
+                if not piece:
+                    raise _BrokenError("the connection broke")
+                skipped += len(piece)
+        else:
+            text = f"the server answered {response.status} {response.reason}"
+            if (
+                response.status in _PASSING
+                or response.status >= http.HTTPStatus.INTERNAL_SERVER_ERROR
+            ):
+                raise _BrokenError(text)
+            raise CommandError(f"layer {self._digest} cannot be downloaded: {text}")
+
+    def _break_off(self) -> None:
+        self._response = None
+        self._stack.close()
+
+
+def remote_blob(digest: str, size: int, fetch: Fetch, connections: Connections) -> Blob:
+    """Give a blob whose readers fetch it."""
+
+    def open_blob() -> BinaryIO:
+        return io.BufferedReader(RemoteBlob(digest, size, fetch, connections), MIB)
+
+    return Blob(digest, size, open_blob)
+
+
+@contextlib.contextmanager
+def open_url(
+    url: str,
+    offset: int,
+    headers: Mapping[str, str],
+    connections: Connections,
+    *,
+    options: CommonValues,
+) -> Iterator[http.client.HTTPResponse]:
+    """Ask for what a URL has from `offset` on, and follow where it leads.
+
+    `headers` may hold credentials: they go to the first server only. Raises one of `BROKEN`.
+    """
+    first, _ = split_url(url, options)
+    for _ in range(_MOST_REDIRECTS):
+        endpoint, target = split_url(url, options)
+        if first.scheme == "https" != endpoint.scheme:
+            raise CommandError(f"{first.url} leads to {endpoint.url}, which is not encrypted")
+        given = {"Host": endpoint.authority, **connections.headers}
+        if endpoint.is_same_server(first):
+            given |= headers
+        if offset:
+            given["Range"] = f"bytes={offset}-"
+        with connections.connection_to(endpoint) as connection:
+            start(connection, "GET", target, given)
+            connection.endheaders()
+            response = connection.getresponse()
+            if response.status not in _REDIRECTS:
+                yield response
+                return
+            url = urljoin(url, response.headers.get("Location", ""))
+    raise http.client.HTTPException("the server redirects without end")
+
+
+class LayerDownload:
+    """Downloads one blob. The file appears when it is whole and verified."""
+
+    def __init__(self, blob: Blob, path: Path, progress: Progress) -> None:
+        self._blob = blob
         self._path = path
-        self._received = 0
-        self._hash = hashlib.new(digest.partition(":")[0])
+        self._progress = progress
 
     def run(self) -> None:
         """Download; raises `CommandError`."""
+        digest, size = self._blob.digest, self._blob.size
         part = self._path.with_name(f"{self._path.name}.part")
-        self._progress.start(self._digest, "downloading", self._size)
-        failures = 0
-        url = ""
-        with part.open("wb") as file:
-            while self._received < self._size or not url:
-                before = self._received
-                try:
-                    url = url or self._ask_url()
-                    self._receive(url, file)
-                except (_BrokenError, OSError, http.client.HTTPException) as error:
-                    self._client.log(f"download of {self._digest}: {error!r}")
-                    failures = 1 if self._received > before else failures + 1
-                    url = ""
-                    if failures > PATIENCE:
-                        text = str(error) or repr(error)
-                        raise CommandError(
-                            f"layer {self._digest} cannot be downloaded: {text}"
-                        ) from None
-                    self._client.sleep(pause(failures))
-        if self._hash.hexdigest() != self._digest.partition(":")[2]:
+        self._progress.start(digest, "downloading", size)
+        algorithm, _, value = digest.partition(":")
+        found = hashlib.new(algorithm)
+        with part.open("wb") as file, self._blob.open() as source:
+            for piece in iter(lambda: source.read(MIB), b""):
+                file.write(piece)
+                found.update(piece)
+                self._progress.advance(digest, len(piece))
+        if found.hexdigest() != value:
             part.unlink()
             raise CommandError(
-                f"layer {self._digest} arrived with another digest: it is damaged in the registry "
-                "or on the way"
+                f"layer {digest} arrived with another digest: it is damaged in the registry or on "
+                "the way"
             )
         part.replace(self._path)
-        self._progress.finish(self._digest, "downloaded", human_size(self._size))
-
-    def _ask_url(self) -> str:
-        parameters = {**self._repository, "layerDigest": self._digest}
-        answer = patiently(
-            partial(self._client.call, "GetDownloadUrlForLayer", parameters),
-            client=self._client,
-            tell=self._tell,
-        )
-        return str(answer["downloadUrl"])
-
-    def _tell(self, text: str) -> None:
-        self._progress.tell(f"layer {self._digest}: {text}")
-
-    def _receive(self, url: str, file: BinaryIO) -> None:
-        """Append what is missing to the file; raises `_BrokenError` where less comes."""
-        for _ in range(_MOST_REDIRECTS):
-            endpoint, target = split_url(url, self._options)
-            with self._client.connection_to(endpoint) as connection:
-                response = self._ask(connection, endpoint, target)
-                if response.status not in _REDIRECTS:
-                    self._append(response, file)
-                    return
-                url = urljoin(url, response.headers.get("Location", ""))
-        raise _BrokenError("the server redirects without end")
-
-    def _ask(
-        self, connection: http.client.HTTPConnection, endpoint: Endpoint, target: str
-    ) -> http.client.HTTPResponse:
-        connection.putrequest("GET", target, skip_host=True, skip_accept_encoding=True)
-        connection.putheader("Host", endpoint.authority)
-        connection.putheader("Accept-Encoding", "identity")
-        if self._received:
-            connection.putheader("Range", f"bytes={self._received}-")
-        connection.endheaders()
-        return connection.getresponse()
-
-    def _append(self, response: http.client.HTTPResponse, file: BinaryIO) -> None:
-        content_range = response.headers.get("Content-Range", "")
-        is_continued = response.status == http.HTTPStatus.PARTIAL_CONTENT
-        if is_continued and not content_range.startswith(f"bytes {self._received}-"):
-            raise _BrokenError(f"the server sent another range: {content_range}")
-        if not is_continued and response.status != http.HTTPStatus.OK:
-            raise _BrokenError(f"the server answered {response.status} {response.reason}")
-        if not is_continued:
-            self._restart(file)
-        while self._received < self._size:
-            piece = response.read(min(MIB, self._size - self._received))
-            if not piece:
-                raise _BrokenError("the connection broke")
-            file.write(piece)
-            self._hash.update(piece)
-            self._received += len(piece)
-            self._progress.advance(self._digest, len(piece))
-
-    def _restart(self, file: BinaryIO) -> None:
-        """Begin anew, where a server sends all it has instead of the rest."""
-        self._progress.advance(self._digest, -self._received)
-        file.seek(0)
-        file.truncate()
-        self._received = 0
-        self._hash = hashlib.new(self._digest.partition(":")[0])
+        self._progress.finish(digest, "downloaded", human_size(size))

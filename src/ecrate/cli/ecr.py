@@ -5,18 +5,35 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
 from ecrate.aws.model import Operation, kebab, service_model
-from ecrate.cli.arguments import PAGING_OPTIONS, call_parameters, parse_arguments
-from ecrate.cli.failures import BAD_COMMAND, CommandError
-from ecrate.cli.options import CommonValues, split_common_options
-from ecrate.cli.output import arrange, compile_query, print_answer
+from ecrate.cli.arguments import (
+    PAGING_OPTIONS,
+    call_parameters,
+    parse_arguments,
+    refuse_unknown,
+)
+from ecrate.cli.failures import BAD_COMMAND, CommandError, ServiceError, nearest
+from ecrate.cli.options import COMMON_OPTIONS, CommonValues, split_common_options
+from ecrate.cli.output import (
+    Query,
+    Style,
+    arrange,
+    compile_query,
+    iso8601,
+    on_the_wire,
+    print_answer,
+    to_json,
+)
 from ecrate.cli.paging import Answer, PagedAnswer, Paging, paging_of
 from ecrate.cli.profile import Profile
+from ecrate.cli.validation import validate
 
 SUMMARY = "call any operation of the ECR API, as `aws ecr` does"
 _USAGE: Final = "ecrate ecr [options] OPERATION [parameters]"
+_SEE_HELP: Final = "`ecrate ecr help` lists the operations."
 _HELP_WORDS: Final = ("help", "--help", "-h")
 
 
@@ -24,15 +41,12 @@ def run(arguments: list[str]) -> int:
     """Call the operation and print its answer; raises `CommandError`."""
     options, rest = split_common_options(arguments, _USAGE)
     if not rest:
-        raise CommandError(
-            f"usage: {_USAGE}\n\necrate: an operation is missing; `ecrate ecr help` lists them",
-            BAD_COMMAND,
-        )
+        raise CommandError("ecrate: an operation is missing", BAD_COMMAND, advice=_SEE_HELP)
     name, words = rest[0], rest[1:]
     if name in _HELP_WORDS:
-        from ecrate.cli.help import service_help, show
+        from ecrate.cli.help import show, write_service
 
-        show(service_help())
+        show(write_service)
     elif name == "get-login-password":
         return _get_login_password(options, words)
     elif name == "wait":
@@ -44,11 +58,6 @@ def run(arguments: list[str]) -> int:
     return 0
 
 
-def usage_of(command: str) -> str:
-    """Give the usage line of a command of the service."""
-    return f"ecrate ecr {command} [parameters]; `ecrate ecr {command} help` lists them"
-
-
 def wants_help(words: list[str]) -> bool:
     """Tell whether the words behind a command ask for its help page."""
     return len(words) == 1 and words[0] in _HELP_WORDS
@@ -58,79 +67,106 @@ def _find_operation(name: str) -> Operation:
     operations = {each.cli_name: each for each in service_model().operations.values()}
     if name in operations:
         return operations[name]
-    from difflib import get_close_matches
-
-    known = [*operations, "get-login-password", "wait", "help"]
-    close = get_close_matches(name, known, cutoff=0.6)
-    hint = f"; maybe you meant {' or '.join(close)}" if close else ""
-    raise CommandError(
-        f"usage: {_USAGE}\n\necrate: '{name}' is no operation of ECR{hint}. "
-        "`ecrate ecr help` lists them all.",
-        BAD_COMMAND,
-    )
+    hint = nearest(name, [*operations, "get-login-password", "wait", "help"])
+    if name.startswith("-"):
+        names = [f"--{option.name}" for option in COMMON_OPTIONS]
+        problem = f"'{name}' is no option of all operations{nearest(name, names)}"
+    else:
+        problem = f"'{name}' is no operation of ECR{hint}"
+    raise CommandError(f"ecrate: {problem}", BAD_COMMAND, advice=_SEE_HELP)
 
 
 def _run_operation(operation: Operation, options: CommonValues, words: list[str]) -> None:
     if wants_help(words):
-        from ecrate.cli.help import operation_help, show
+        from ecrate.cli.help import show, write_operation
 
-        show(operation_help(operation))
+        show(lambda page: write_operation(page, operation))
         return
     paging = paging_of(operation.name)
-    usage = usage_of(operation.cli_name)
-    found = parse_arguments(operation, words, usage, paged=paging is not None)
-    if found.generate_cli_skeleton == "input":
-        from ecrate.cli.output import to_json
-        from ecrate.cli.skeleton import skeleton
-
-        print(to_json(skeleton(operation.input, with_names=False)))
-        return
-    query = compile_query(options.query)
-    profile = Profile(options)
-    with contextlib.ExitStack() as stack:
-        answer = _answer(operation, options, profile, found, paging=paging, stack=stack)
-        print_answer(answer, operation.name, form=profile.output, query=query, color=options.color)
+    with advising(operation.cli_name):
+        found = parse_arguments(operation, words, paged=paging is not None)
+        is_paged = paging is not None and _is_paged(paging, options, found)
+        query = compile_query(options.query)
+        if found.generate_cli_skeleton is not None:
+            print_sample(operation, options, found, query)
+            return
+        _call(operation, options, found, query, paging=paging if is_paged else None)
 
 
-def _answer(
-    operation: Operation,
-    options: CommonValues,
-    profile: Profile,
-    found: argparse.Namespace,
-    *,
-    paging: Paging | None,
-    stack: contextlib.ExitStack,
-) -> Answer:
-    from ecrate.cli.validation import validate
+def print_sample(
+    operation: Operation, options: CommonValues, found: argparse.Namespace, query: Query
+) -> None:
+    """Print what `--generate-cli-skeleton` asks for; for an output the input is checked first."""
+    from ecrate.cli.skeleton import skeleton
 
-    parameters = call_parameters(operation, found)
-    is_paged = paging is not None and _is_paged(paging, options, found)
     if found.generate_cli_skeleton == "output":
-        from ecrate.cli.skeleton import skeleton
-
+        profile = Profile(options)
+        parameters = call_parameters(operation, found, profile.binary_format)
         _ = profile.region  # as for a call, it has to be there
         validate(operation.input, parameters)
-        return Answer(skeleton(operation.output, with_names=True))
+        answer = Answer(skeleton(operation.output, with_names=True))
+        print_answer(answer, _style(operation, options, profile, query))
+        return
+    sample = skeleton(operation.input, with_names=False)
+    if found.generate_cli_skeleton == "input":
+        print(to_json(sample))
+        return
+    from ecrate.cli.yaml_text import write_input_sample
+
+    write_input_sample(operation.input, sample, sys.stdout)
+
+
+def _call(
+    operation: Operation,
+    options: CommonValues,
+    found: argparse.Namespace,
+    query: Query,
+    *,
+    paging: Paging | None,
+) -> None:
+    profile = Profile(options)
+    style = _style(operation, options, profile, query)
+    parameters = call_parameters(operation, found, profile.binary_format)
+    timestamp = iso8601 if profile.timestamp_format == "iso8601" else on_the_wire
     from ecrate.cli.client import make_client
 
-    client = stack.enter_context(make_client(options, profile))
-    validate(operation.input, parameters)
+    with make_client(options, profile) as client:
+        validate(operation.input, parameters)
 
-    def call(given: dict[str, Any]) -> dict[str, Any]:
-        validate(operation.input, given)
-        page: dict[str, Any] = arrange(operation.output, client.call(operation.name, given))
-        return page
+        def call(given: dict[str, Any]) -> dict[str, Any]:
+            validate(operation.input, given)
+            answer = client.call(operation.name, given)
+            page: dict[str, Any] = arrange(operation.output, answer, timestamp)
+            return page
 
-    if paging is None or not is_paged:
-        return Answer(call(parameters))
-    return PagedAnswer(
-        call,
-        paging,
-        parameters,
-        starting_token=found.starting_token,
-        page_size=found.page_size,
-        max_items=found.max_items,
-    )
+        if paging is None:
+            print_answer(Answer(call(parameters)), style)
+            return
+        answer = PagedAnswer(
+            call,
+            paging,
+            parameters,
+            starting_token=found.starting_token,
+            page_size=found.page_size,
+            max_items=found.max_items,
+        )
+        print_answer(answer, style)
+
+
+def _style(operation: Operation, options: CommonValues, profile: Profile, query: Query) -> Style:
+    return Style(profile.output, query, options.color, operation.name, profile.pager)
+
+
+@contextlib.contextmanager
+def advising(command: str) -> Iterator[None]:
+    """Let what is wrong with a command's words say where they are explained."""
+    try:
+        yield
+    except CommandError as error:
+        is_refused = isinstance(error, ServiceError) and error.code == "InvalidParameterException"
+        if (error.exit_code == BAD_COMMAND or is_refused) and not error.advice:
+            error.advice = f"`ecrate ecr {command} help` shows what it takes."
+        raise
 
 
 def _is_paged(paging: Paging, options: CommonValues, found: argparse.Namespace) -> bool:
@@ -151,15 +187,13 @@ def _is_paged(paging: Paging, options: CommonValues, found: argparse.Namespace) 
 
 def _get_login_password(options: CommonValues, words: list[str]) -> int:
     if wants_help(words):
-        from ecrate.cli.help import login_help, show
+        from ecrate.cli.help import show, write_login
 
-        show(login_help())
+        show(write_login)
         return 0
     if words:
-        raise CommandError(
-            f"usage: {usage_of('get-login-password')}\n\nUnknown options: {', '.join(words)}",
-            BAD_COMMAND,
-        )
+        with advising("get-login-password"):
+            refuse_unknown(words, [f"--{option.name}" for option in COMMON_OPTIONS])
     import base64
 
     from ecrate.cli.client import make_client

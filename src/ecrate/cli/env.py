@@ -11,8 +11,7 @@ from pathlib import Path
 SUMMARY = "print the variables a shell needs to use the server"
 
 
-def run(arguments: list[str]) -> int:
-    """Print `export` lines for access key, region and endpoint."""
+def _parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="ecrate env",
         description='Print shell variables for the AWS tools: eval "$(ecrate env)".',
@@ -20,7 +19,12 @@ def run(arguments: list[str]) -> int:
     made.add_argument("--data", type=Path, default=Path("data"), metavar="DIR")
     made.add_argument("--endpoint-url", metavar="URL", help="where the server was started last")
     made.add_argument("--region", default="us-east-1")
-    options = made.parse_args(arguments)
+    return made
+
+
+def run(arguments: list[str]) -> int:
+    """Print `export` lines for access key, region and endpoint."""
+    options = _parser().parse_args(arguments)
     data = options.data.expanduser()
     credentials = data / "credentials"
     file = configparser.ConfigParser()

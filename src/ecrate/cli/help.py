@@ -1,30 +1,22 @@
 """Help pages: of the service, its operations, the waiters and get-login-password.
 
-A page is made of the service model only. Its documentation is HTML of few tags, which becomes
-plain paragraphs; nothing of it is kept.
+A page is made of the service model only; how it looks is up to the page it is written on.
 """
 
 from __future__ import annotations
 
-import html
-import os
-import re
-import shutil
-import sys
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from ecrate.aws.model import Operation, Shape, service_model
 from ecrate.cli.arguments import Argument, arguments_of
 from ecrate.cli.options import COMMON_OPTIONS
+from ecrate.cli.page import Page, TextPage
+from ecrate.cli.pager import manual_pager, paged
 from ecrate.cli.paging import Paging, paging_of
+from ecrate.cli.wait import waiters
 
-_INDENT: Final = "       "
-_STEP: Final = "   "
 _DEEPEST: Final = 12
-_TOKEN: Final = re.compile(r"<(/?)([a-zA-Z]+)[^>]*>")
-_HEADED: Final = {"note": "Note:", "important": "Important:"}
 _PAGE_OPTIONS: Final = (
     ("starting-token", "string", "Token of an earlier, cut answer (its NextToken) to go on from."),
     ("page-size", "integer", "Items to ask for in each call; the output does not change."),
@@ -34,91 +26,86 @@ _INPUT_JSON: Final = (
     "The call's input as JSON (or file://PATH to it), in the form that --generate-cli-skeleton "
     "prints. Other options override its members."
 )
+_INPUT_YAML: Final = (
+    "The same as YAML, in the form that --generate-cli-skeleton yaml-input prints. Not together "
+    "with --cli-input-json."
+)
 _SKELETON: Final = (
-    "Print a sample instead of calling: of the input (also without a value), or, after a check of "
-    "the options, of the output."
+    "Print a sample instead of calling: of the input (input, or no value), the same as YAML with "
+    "comments (yaml-input), or, after a check of the options, of the output (output)."
 )
 _LOGIN: Final = (
     "<p>Prints a password for docker and other container clients, which is good for twelve hours. "
     "The user name is AWS.</p>"
 )
-_WAITERS: Final = {
-    "image-scan-complete": "<p>Asks every 5 seconds, at most 60 times, until the scan of an image "
-    "is complete.</p>",
-    "lifecycle-policy-preview-complete": "<p>Asks every 5 seconds, at most 20 times, until the "
-    "preview of a lifecycle policy is complete.</p>",
-}
 
 
-def show(text: str) -> None:
+def show(write: Callable[[Page], None]) -> None:
     """Print a page, through the user's pager where the output is a terminal."""
-    pager = os.environ.get("PAGER", "less")
-    if sys.stdout.isatty() and shutil.which(pager.split(" ")[0]):
-        import shlex
-        import subprocess
-
-        environment = {"LESS": "FRX", **os.environ}
-        try:
-            subprocess.run(shlex.split(pager), input=text, text=True, check=False, env=environment)
-        except KeyboardInterrupt:
-            return
-    else:
-        sys.stdout.write(text)
+    page = TextPage()
+    write(page)
+    with paged(manual_pager()) as stream:
+        stream.write(page.text())
 
 
-def service_help() -> str:
-    """Give the page that lists all commands."""
-    page = _Page()
-    page.section("NAME", "ecr")
+def write_service(page: Page) -> None:
+    """Write the page that lists all commands of the service."""
+    page.title("ecr", "Amazon Elastic Container Registry")
     page.section("DESCRIPTION")
     page.prose(service_model().documentation)
-    page.section("AVAILABLE COMMANDS")
     names = [each.cli_name for each in service_model().operations.values()]
-    for name in sorted([*names, "get-login-password", "help", "wait"]):
-        page.line(f"o {name}")
-        page.blank()
-    return page.text()
+    _commands(page, sorted([*names, "get-login-password", "help", "wait"]))
 
 
-def wait_help() -> str:
-    """Give the page that lists the waiters."""
-    page = _Page()
-    page.section("NAME", "wait")
+def write_wait(page: Page) -> None:
+    """Write the page that lists the waiters."""
+    page.title("wait", "Wait until something is so.")
     page.section("DESCRIPTION")
     page.prose("<p>Waits until something is so, asking the API again and again.</p>")
+    _commands(page, list(waiters()))
+
+
+def _commands(page: Page, names: list[str]) -> None:
     page.section("AVAILABLE COMMANDS")
-    for name in _WAITERS:
+    for name in names:
         page.line(f"o {name}")
         page.blank()
-    return page.text()
 
 
-def waiter_help(name: str, operation: Operation) -> str:
-    """Give the page of one waiter, whose options are its operation's."""
-    return _command_help(name, _WAITERS.get(name, ""), operation, paging=None, output=None)
+def write_waiter(page: Page, name: str) -> None:
+    """Write the page of one waiter, whose options are its operation's."""
+    waiter = waiters()[name]
+    until = waiter.get("description") or f"Wait until {name.replace('-', ' ')}"
+    text = (
+        f"<p>{until}. Asks every {waiter['delay']} seconds, at most {waiter['maxAttempts']} "
+        "times; then, or where it can no longer be, ends with exit code 255.</p>"
+    )
+    operation = service_model().operations[waiter["operation"]]
+    _command(page, name, text, operation, paging=None, output=None)
 
 
-def login_help() -> str:
-    """Give the page of get-login-password."""
-    page = _Page()
-    page.section("NAME", "get-login-password")
+def write_login(page: Page) -> None:
+    """Write the page of get-login-password."""
+    page.title("get-login-password", "Print a password for container clients.")
     page.section("DESCRIPTION")
     page.prose(_LOGIN)
     page.section("SYNOPSIS")
     page.line("  get-login-password")
     _common_synopsis(page)
-    page.section("OPTIONS", "None")
+    page.section("OPTIONS")
+    page.line("None")
+    page.blank()
     _common_options(page)
     page.section("EXAMPLES")
     page.line("ecrate ecr get-login-password \\")
     page.line("    | docker login --username AWS --password-stdin 127.0.0.1:5100")
     page.blank()
-    return page.text()
 
 
-def operation_help(operation: Operation) -> str:
-    """Give the page of one operation."""
-    return _command_help(
+def write_operation(page: Page, operation: Operation) -> None:
+    """Write the page of one operation."""
+    _command(
+        page,
         operation.cli_name,
         operation.documentation,
         operation,
@@ -127,18 +114,18 @@ def operation_help(operation: Operation) -> str:
     )
 
 
-def _command_help(
+def _command(
+    page: Page,
     name: str,
     documentation: str,
     operation: Operation,
     *,
     paging: Paging | None,
     output: Shape | None,
-) -> str:
-    page = _Page()
+) -> None:
     hidden = paging.members if paging else ()
     arguments = [each for each in arguments_of(operation) if each.member not in hidden]
-    page.section("NAME", name)
+    page.title(name, documentation)
     page.section("DESCRIPTION")
     page.prose(documentation)
     if paging is not None:
@@ -151,10 +138,8 @@ def _command_help(
     page.section("OPTIONS")
     for argument in arguments:
         _option(page, argument)
-    page.option("cli-input-json", "string", _INPUT_JSON)
-    for option in _PAGE_OPTIONS if paging else ():
+    for option in _call_options(is_paged=paging is not None):
         page.option(*option)
-    page.option("generate-cli-skeleton", "string", _SKELETON)
     _common_options(page)
     page.section("OUTPUT")
     if output is None or not output.members:
@@ -162,10 +147,9 @@ def _command_help(
         page.blank()
     else:
         _members(page, output, 0, ())
-    return page.text()
 
 
-def _synopsis(page: _Page, name: str, arguments: list[Argument], *, is_paged: bool) -> None:
+def _synopsis(page: Page, name: str, arguments: list[Argument], *, is_paged: bool) -> None:
     page.section("SYNOPSIS")
     page.line(f"  {name}")
     for argument in arguments:
@@ -173,13 +157,21 @@ def _synopsis(page: _Page, name: str, arguments: list[Argument], *, is_paged: bo
         if argument.shape.type == "boolean":
             usage = f"{argument.option} | --no-{argument.name}"
         page.line(usage if argument.required else f"[{usage}]")
-    paging = [name for name, _, _ in _PAGE_OPTIONS] if is_paged else []
-    for option in ["cli-input-json", *paging, "generate-cli-skeleton"]:
+    for option, _, _ in _call_options(is_paged=is_paged):
         page.line(f"[--{option} <value>]")
     _common_synopsis(page)
 
 
-def _common_synopsis(page: _Page) -> None:
+def _call_options(*, is_paged: bool) -> list[tuple[str, str, str]]:
+    return [
+        ("cli-input-json", "string", _INPUT_JSON),
+        ("cli-input-yaml", "string", _INPUT_YAML),
+        *(_PAGE_OPTIONS if is_paged else ()),
+        ("generate-cli-skeleton", "string", _SKELETON),
+    ]
+
+
+def _common_synopsis(page: Page) -> None:
     for option in COMMON_OPTIONS:
         page.line(
             f"[--{option.name}]" if option.type == "boolean" else f"[--{option.name} <value>]"
@@ -187,13 +179,13 @@ def _common_synopsis(page: _Page) -> None:
     page.blank()
 
 
-def _common_options(page: _Page) -> None:
+def _common_options(page: Page) -> None:
     page.section("GLOBAL OPTIONS")
     for option in COMMON_OPTIONS:
         page.option(option.name, option.type, option.help)
 
 
-def _option(page: _Page, argument: Argument) -> None:
+def _option(page: Page, argument: Argument) -> None:
     shape = argument.shape
     names = argument.option
     if shape.type == "boolean":
@@ -213,14 +205,14 @@ def _option(page: _Page, argument: Argument) -> None:
         page.sample("Possible values:", [f"o {value}" for value in shape.enum])
 
 
-def _members(page: _Page, shape: Shape, depth: int, above: tuple[str, ...]) -> None:
+def _members(page: Page, shape: Shape, depth: int, above: tuple[str, ...]) -> None:
     for name, inner in shape.members.items():
         page.line(f"{name} -> ({inner.type})", depth)
         page.prose(shape.member_documentation[name] or inner.documentation, depth + 1)
         _inside(page, inner, depth + 1, above)
 
 
-def _inside(page: _Page, shape: Shape, depth: int, above: tuple[str, ...]) -> None:
+def _inside(page: Page, shape: Shape, depth: int, above: tuple[str, ...]) -> None:
     """Add what a value of `shape` is made of."""
     if shape.name in above or depth > _DEEPEST:
         return
@@ -286,86 +278,3 @@ def _labelled(name: str, shape: Shape, above: tuple[str, ...], end: str) -> Iter
     lines[0] = f'"{name}": {lines[0]}'
     lines[-1] += end
     yield from (f"  {line}" for line in lines)
-
-
-class _Page:
-    """Lines of a page; a section's head stands at the margin, the rest indented."""
-
-    def __init__(self) -> None:
-        self._width = max(40, min(100, shutil.get_terminal_size((80, 24)).columns))
-        self._lines: list[str] = []
-
-    def text(self) -> str:
-        return "\n".join(self._lines).rstrip("\n") + "\n"
-
-    def section(self, title: str, line: str | None = None) -> None:
-        self._lines.append(title)
-        if line is not None:
-            self.line(line)
-            self.blank()
-
-    def line(self, text: str, depth: int = 0) -> None:
-        self._lines.append(f"{_INDENT}{_STEP * depth}{text}")
-
-    def blank(self) -> None:
-        self._lines.append("")
-
-    def option(self, name: str, kind: str, text: str) -> None:
-        self.line(f"--{name} ({kind})")
-        self._paragraph(text, 1)
-
-    def sample(self, title: str, lines: list[str]) -> None:
-        self.line(title, 1)
-        self.blank()
-        for line in lines:
-            self.line(line, 2)
-        self.blank()
-
-    def prose(self, documentation: str, depth: int = 0) -> None:
-        """Add HTML as paragraphs, with a blank line after each."""
-        if not documentation:
-            self.blank()
-        for text, extra in _paragraphs(documentation):
-            self._paragraph(text, depth + extra)
-
-    def _paragraph(self, text: str, depth: int) -> None:
-        indent = f"{_INDENT}{_STEP * depth}"
-        hanging = indent + ("  " if text.startswith("o ") else "")
-        self._lines += textwrap.wrap(
-            text,
-            max(self._width, len(indent) + 30),
-            initial_indent=indent,
-            subsequent_indent=hanging,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        self.blank()
-
-
-def _paragraphs(documentation: str) -> Iterator[tuple[str, int]]:
-    """Give each paragraph's text and how many steps deeper than the rest it stands."""
-    depth = 0
-    mark = ""
-    words: list[str] = []
-    position = 0
-    for tag in (*_TOKEN.finditer(documentation), None):
-        end = len(documentation) if tag is None else tag.start()
-        words.append(documentation[position:end])
-        name = "" if tag is None else tag[2].lower()
-        if name in ("code", "a", "i", "b"):
-            position = tag.end() if tag else end
-            continue
-        text = " ".join(html.unescape("".join(words)).split())
-        words = []
-        if text:
-            yield mark + text, depth
-            mark = ""
-        if tag is None:
-            return
-        position = tag.end()
-        if name in _HEADED:
-            if not tag[1]:
-                yield _HEADED[name], depth
-            depth += -1 if tag[1] else 1
-        elif name == "li":
-            mark = "" if tag[1] else "o "

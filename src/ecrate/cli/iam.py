@@ -1,7 +1,7 @@
 """`ecrate iam`: principals, access keys and policies, in the server's database.
 
 It works on the database itself, beside a running server or without one; what it changes holds
-from the server's next request on.
+from the server's next request on, and stands in the audit log if the settings name one.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import json
 import os
+import pwd
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 SUMMARY = "manage users, roles, access keys and policies"
 
+# Events are named as IAM's operations, and so are most commands.
+_EVENTS = {
+    "activate": "ActivateAccessKey",
+    "attach": "AttachPolicy",
+    "deactivate": "DeactivateAccessKey",
+    "delete": "DeletePrincipal",
+    "detach": "DetachPolicy",
+    "rotate": "RotateAccessKey",
+}
+_READS = frozenset({"list", "simulate"})
+
 Action = Callable[["Core", argparse.Namespace], object]
 
 
@@ -33,13 +45,16 @@ def run(arguments: list[str]) -> int:
     from ecrate.store.database import UnusableError
 
     given = {"data": options.data, "database": options.database}
-    file = os.environ.get("ECRATE_CONFIG")
+    file = options.config or os.environ.get("ECRATE_CONFIG")
     try:
         settings = load_settings(given, os.environ, Path(file) if file else None)
         options.account = options.account or settings.account_id
+        for name in ("document", "trust_policy"):
+            if name in options:
+                setattr(options, name, _document(getattr(options, name)))
         core = _open(settings)
         try:
-            answer = options.action(core, options)
+            answer = _carry_out(core, options, settings.region)
         finally:
             core.database.close()
     except (EcrateError, SettingError, UnusableError, OSError) as error:
@@ -51,7 +66,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _open(settings: Settings) -> Core:
-    from ecrate.app import Layout, build_core
+    from ecrate.app import Layout, build_core, open_audit
     from ecrate.operations.tokens import is_own_secret
     from ecrate.settings import SettingError
     from ecrate.store import engines
@@ -69,17 +84,54 @@ def _open(settings: Settings) -> Core:
             f"the data in {engines.shown(layout.database)} is of another version; start this "
             "version's server on it once"
         )
-    core = build_core(settings, layout)
+    audit = open_audit(settings, layout, is_server=False)
+    core = build_core(settings, layout, audit=audit)
     if not is_own_secret(core):
         core.database.close()
         raise SettingError(f"the secret in {layout.secret} is not that of the database")
     return core
 
 
+def _carry_out(core: Core, options: argparse.Namespace, region: str) -> object:
+    """Do what the command says, and record it if it changes anything."""
+    from ecrate.domain.errors import EcrateError
+    from ecrate.domain.names import RegistryRef
+    from ecrate.operations.audit import Event, record_operator
+
+    if core.audit is None or options.command in _READS:
+        return options.action(core, options)
+    core.audit.check()
+    hidden = {"action", "command", "config", "data", "database", "account"}
+    event = Event(
+        name=_EVENTS.get(options.command, options.command.title().replace("-", "")),
+        registry=RegistryRef(options.account, region),
+        parameters={name: value for name, value in vars(options).items() if name not in hidden},
+    )
+    try:
+        answer = options.action(core, options)
+    except EcrateError as error:
+        event.error_code, event.error_message = f"{type(error).__name__}Exception", str(error)
+        record_operator(core, _user(), event)
+        raise
+    if isinstance(answer, dict):
+        event.response = {name: value for name, value in answer.items() if name != "secret"}
+    record_operator(core, _user(), event)
+    return answer
+
+
+def _user() -> str:
+    """Give the operating system's user, whatever the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="ecrate iam", description="Manage who may use the server, and for what."
     )
+    parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
     parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
     parser.add_argument("--database", metavar="URL", help="database (in the data directory)")
     parser.add_argument("--account", metavar="ID", help="account (the root key's)")
@@ -87,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, action: Action, summary: str, *names: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=summary, description=summary)
-        made.set_defaults(action=action)
+        made.set_defaults(action=action, command=name)
         for one in names:
             made.add_argument(one, metavar=one.lstrip("-").upper().replace("-", "_"))
         return made
@@ -164,8 +216,11 @@ def _create_user(core: Core, options: argparse.Namespace) -> object:
 def _create_role(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    trust = _document(options.trust_policy)
-    return _record(identities.create_principal(core, options.account, "role", options.name, trust))
+    return _record(
+        identities.create_principal(
+            core, options.account, "role", options.name, options.trust_policy
+        )
+    )
 
 
 def _delete(core: Core, options: argparse.Namespace) -> object:
@@ -229,7 +284,7 @@ def _rotate(core: Core, options: argparse.Namespace) -> object:
 def _put_policy(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    identities.put_policy(core, _arn(options), options.name, _document(options.document))
+    identities.put_policy(core, _arn(options), options.name, options.document)
     return None
 
 
@@ -243,8 +298,8 @@ def _delete_policy(core: Core, options: argparse.Namespace) -> object:
 def _create_policy(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    document = _document(options.document)
-    return {"arn": identities.create_policy(core, options.account, options.name, document)}
+    arn = identities.create_policy(core, options.account, options.name, options.document)
+    return {"arn": arn}
 
 
 def _attach(core: Core, options: argparse.Namespace) -> object:

@@ -1,72 +1,32 @@
 """Images in OCI layouts and `docker save` archives, read into what a push needs.
 
-An image is a manifest with the blobs it names, or an index with its child manifests. Blobs are
-not read here; whoever pushes them opens them. Archives of current docker are both: the layout's
-`index.json` is preferred, since its manifests are kept as they are.
+Archives of current docker are both: the layout's `index.json` is preferred, since its manifests
+are kept as they are.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
 import json
-import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from ecrate.cli.archive import FileSource
 from ecrate.cli.failures import CommandError
+from ecrate.cli.manifests import (
+    DEEPEST_INDEX,
+    LARGEST_MANIFEST,
+    Blob,
+    Document,
+    Manifest,
+    check_descriptors,
+    platform_of,
+    read_document,
+)
 
-OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
-OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
-DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
-DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
-MEDIA_TYPES: Final = (OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST)
-_INDEXES: Final = (OCI_INDEX, DOCKER_LIST)
 REFERENCE_NAME: Final = "org.opencontainers.image.ref.name"
 IMAGE_NAME: Final = "io.containerd.image.name"
-_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}")
-_LARGEST_MANIFEST: Final = 4 * 1024 * 1024
-_DEEPEST: Final = 8
-
-
-@dataclass(frozen=True, slots=True)
-class Blob:
-    """A layer or a configuration; `open` gives a reader of its own to each caller."""
-
-    digest: str
-    size: int
-    open: Callable[[], BinaryIO]
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest with its blobs, or an index with its children; `content` as it was written."""
-
-    content: bytes
-    media_type: str
-    digest: str
-    blobs: tuple[Blob, ...] = ()
-    children: tuple[Manifest, ...] = ()
-
-    def all_blobs(self) -> dict[str, Blob]:
-        """Give the blobs of this and all manifests below, by digest."""
-        found = {blob.digest: blob for blob in self.blobs}
-        for child in self.children:
-            found |= child.all_blobs()
-        return found
-
-    def bottom_up(self) -> Iterator[Manifest]:
-        """Give all manifests, children before those that name them, each once."""
-        seen: set[str] = set()
-        for child in self.children:
-            for each in child.bottom_up():
-                if each.digest not in seen:
-                    seen.add(each.digest)
-                    yield each
-        yield self
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,35 +46,19 @@ def is_layout(source: FileSource) -> bool:
 def read_layout(source: FileSource, choice: Choice) -> Manifest:
     """Read the image that `choice` picks; raises `CommandError` where that is none or several."""
     index = read_json(source, "index.json")
-    entries = _descriptors(index, "manifests", source)
+    named = index.get("manifests") if isinstance(index, dict) else None
+    entries = check_descriptors(named or [], source.description)
     chosen = _pick(source, entries, choice)
     if choice.platform and "platform" in chosen and platform_of(chosen) != choice.platform:
         raise _no_platform(source, [chosen], choice.platform)
-    root = _read_manifest(source, chosen, 0)
-    if choice.platform and root.children:
-        children = json.loads(root.content)["manifests"]
-        for descriptor, child in zip(children, root.children, strict=True):
-            if platform_of(descriptor) == choice.platform:
-                return child
-        raise _no_platform(source, children, choice.platform)
-    return root
-
-
-def is_digest(text: object) -> bool:
-    """Tell whether this is a digest in full, and so safe in the name of a file."""
-    return isinstance(text, str) and _DIGEST.fullmatch(text) is not None
-
-
-def platform_of(descriptor: dict[str, Any]) -> str:
-    """Give a descriptor's platform as people write it: `linux/arm64/v8`; empty if it has none."""
-    platform = descriptor.get("platform") or {}
-    parts = [platform.get(key) for key in ("os", "architecture", "variant")]
-    return "/".join(part for part in parts if part)
-
-
-def digest_of(content: bytes) -> str:
-    """Give the sha256 digest of some bytes."""
-    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+    document = _read_document(source, chosen)
+    if choice.platform and document.is_index:
+        # The others need not be there: docker saves only those it has.
+        for child in document.children:
+            if platform_of(child) == choice.platform:
+                return _read_manifest(source, child, 1)
+        raise _no_platform(source, document.children, choice.platform)
+    return _read_manifest(source, chosen, 0)
 
 
 def blob_path(digest: str) -> str:
@@ -133,8 +77,8 @@ def read_json(source: FileSource, name: str) -> Any:
 
 def _read_small(source: FileSource, name: str) -> bytes:
     with source.open(name) as file:
-        content = file.read(_LARGEST_MANIFEST + 1)
-    if len(content) > _LARGEST_MANIFEST:
+        content = file.read(LARGEST_MANIFEST + 1)
+    if len(content) > LARGEST_MANIFEST:
         raise CommandError(f"{source.description}: {name} is larger than a manifest may be")
     return content
 
@@ -175,10 +119,8 @@ def _no_platform(
     return CommandError(f"{source.description} has no image for {platform}; it has {known}")
 
 
-def _read_manifest(source: FileSource, descriptor: dict[str, Any], depth: int) -> Manifest:
+def _read_document(source: FileSource, descriptor: dict[str, Any]) -> Document:
     digest = descriptor["digest"]
-    if depth > _DEEPEST:
-        raise CommandError(f"{source.description}: indexes are nested too deeply at {digest}")
     if source.size(blob_path(digest)) is None:
         platform = platform_of(descriptor)
         raise CommandError(
@@ -187,23 +129,21 @@ def _read_manifest(source: FileSource, descriptor: dict[str, Any], depth: int) -
             + ". If it holds only some platforms, choose one with --platform, such as linux/amd64."
         )
     content = _read_small(source, blob_path(digest))
-    algorithm, _, value = digest.partition(":")
-    if hashlib.new(algorithm, content).hexdigest() != value:
-        raise CommandError(f"{source.description} is damaged: {digest} has another digest")
-    body = read_json(source, blob_path(digest))
-    media_type = body.get("mediaType") or descriptor.get("mediaType")
-    if media_type is None:
-        media_type = OCI_INDEX if "manifests" in body else OCI_MANIFEST
-    if media_type in _INDEXES:
-        children = tuple(
-            _read_manifest(source, each, depth + 1)
-            for each in _descriptors(body, "manifests", source)
-        )
-        return Manifest(content, media_type, digest, children=children)
-    layers = _descriptors(body, "layers", source)
-    config = [body["config"]] if isinstance(body.get("config"), dict) else []
-    blobs = (_blob(source, each) for each in [*_checked(config, source), *layers])
-    return Manifest(content, media_type, digest, tuple(blob for blob in blobs if blob is not None))
+    return read_document(content, descriptor.get("mediaType"), digest, source.description)
+
+
+def _read_manifest(source: FileSource, descriptor: dict[str, Any], depth: int) -> Manifest:
+    found = _read_document(source, descriptor)
+    if depth > DEEPEST_INDEX:
+        raise CommandError(f"{source.description}: indexes are nested too deeply at {found.digest}")
+    blobs = [_blob(source, each) for each in found.blobs]
+    return Manifest(
+        found.content,
+        found.media_type,
+        found.digest,
+        blobs=tuple(blob for blob in blobs if blob is not None),
+        children=tuple(_read_manifest(source, each, depth + 1) for each in found.children),
+    )
 
 
 def _blob(source: FileSource, descriptor: dict[str, Any]) -> Blob | None:
@@ -225,17 +165,3 @@ def _blob(source: FileSource, descriptor: dict[str, Any]) -> Blob | None:
             f"{descriptor.get('size')}"
         )
     return Blob(digest, size, lambda: source.open(path))
-
-
-def _descriptors(body: Any, name: str, source: FileSource) -> list[dict[str, Any]]:
-    found = body.get(name) if isinstance(body, dict) else None
-    return _checked(found if isinstance(found, list) else [], source)
-
-
-def _checked(descriptors: list[Any], source: FileSource) -> list[dict[str, Any]]:
-    for each in descriptors:
-        digest = each.get("digest") if isinstance(each, dict) else None
-        # Digests become file names, so nothing else may pass.
-        if not is_digest(digest):
-            raise CommandError(f"{source.description} is damaged: {digest!r} is no digest")
-    return descriptors

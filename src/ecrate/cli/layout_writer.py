@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from ecrate.cli.failures import BAD_COMMAND, CommandError
-from ecrate.cli.layout import IMAGE_NAME, OCI_INDEX, REFERENCE_NAME, blob_path
+from ecrate.cli.layout import IMAGE_NAME, REFERENCE_NAME, blob_path
+from ecrate.cli.manifests import OCI_INDEX
 
 _VERSION: Final = '{"imageLayoutVersion":"1.0.0"}'
 _MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}

@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from typing_extensions import override
 
-from ecrate.cli.failures import BAD_COMMAND, CommandError
+from ecrate.cli.failures import BAD_COMMAND, CommandError, nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,8 @@ class CommonOption:
     settings: dict[str, Any]
 
 
+FORMS: Final = ("json", "text", "table", "yaml", "yaml-stream")
+BINARY_FORMATS: Final = ("base64", "raw-in-base64-out")
 _ON: Final = {"action": "store_true"}
 
 COMMON_OPTIONS: Final = (
@@ -47,8 +49,8 @@ COMMON_OPTIONS: Final = (
     CommonOption(
         "output",
         "string",
-        "Form of the output: json, text or table.",
-        {"choices": ("json", "text", "table")},
+        f"Form of the output: {', '.join(FORMS)}.",
+        {"choices": FORMS},
     ),
     CommonOption("query", "string", "JMESPath expression that selects from the answer.", {}),
     CommonOption(
@@ -80,10 +82,37 @@ COMMON_OPTIONS: Final = (
         "Seconds to wait for a connection (60); 0 waits without end.",
         {"type": int, "default": 60, "dest": "connect_timeout"},
     ),
+    CommonOption(
+        "cli-binary-format",
+        "string",
+        "How bytes are written on the command line and in input files: raw-in-base64-out (as they "
+        "are; the default) or base64. Those of a fileb:// are always taken as they are.",
+        {"choices": BINARY_FORMATS, "dest": "binary_format"},
+    ),
+    CommonOption(
+        "no-cli-pager",
+        "boolean",
+        "Print at once, without AWS_PAGER, cli_pager or PAGER, on a terminal too.",
+        {"action": "store_false", "dest": "pager"},
+    ),
+    CommonOption(
+        "no-cli-auto-prompt",
+        "boolean",
+        "Ask for nothing, which ecrate never does; for scripts that say so.",
+        {"action": "store_false", "dest": "auto_prompt"},
+    ),
 )
 
 
-_ABOUT_ANSWERS: Final = ("no-paginate", "output", "query", "color")
+_ABOUT_ANSWERS: Final = (
+    "no-paginate",
+    "output",
+    "query",
+    "color",
+    "cli-binary-format",
+    "no-cli-pager",
+    "no-cli-auto-prompt",
+)
 _METAVARS: Final = {
     "endpoint-url": "URL",
     "ca-bundle": "FILE",
@@ -109,20 +138,38 @@ class CommonValues:
     ca_bundle: str | None
     read_timeout: int
     connect_timeout: int
+    binary_format: str | None
+    pager: bool
 
 
 class Parser(argparse.ArgumentParser):
     """Raises `CommandError` where argparse would end the process."""
 
-    def __init__(self, usage: str, *, add_help: bool = False, description: str = "") -> None:
+    def __init__(
+        self, usage: str = "", *, add_help: bool = False, description: str = "", example: str = ""
+    ) -> None:
         super().__init__(
-            usage=usage, add_help=add_help, allow_abbrev=True, description=description or None
+            usage=usage,
+            add_help=add_help,
+            allow_abbrev=True,
+            description=description or None,
+            epilog=f"example: {example}" if example else None,
         )
         self._line = usage
 
+    def option_names(self) -> list[str]:
+        """Give the names of all options, those common to all calls included."""
+        common = [f"--{option.name}" for option in COMMON_OPTIONS]
+        return [*dict.fromkeys([*self._option_string_actions, *common])]
+
     @override
     def error(self, message: str) -> NoReturn:
-        raise CommandError(f"usage: {self._line}\n\necrate: {message}", BAD_COMMAND)
+        _, is_unknown, words = message.partition("unrecognized arguments: ")
+        if is_unknown:
+            word = words.partition(" ")[0].partition("=")[0]
+            message += nearest(word, self._option_string_actions)
+        advice = f"usage: {self._line}" if self._line else ""
+        raise CommandError(f"ecrate: {message}", BAD_COMMAND, advice=advice)
 
 
 def split_common_options(words: list[str], usage: str) -> tuple[CommonValues, list[str]]:
@@ -148,7 +195,9 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
         if "action" not in settings:
             settings["metavar"] = _METAVARS.get(option.name, "NAME")
         parser.add_argument(f"--{option.name}", help=option.help, **settings)
-    parser.set_defaults(paginate=True, output=None, query=None, color="auto")
+    parser.set_defaults(
+        paginate=True, output=None, query=None, color="auto", binary_format=None, pager=False
+    )
 
 
 def common_values(given: argparse.Namespace) -> CommonValues:

@@ -1,22 +1,24 @@
-"""Answers as `aws` prints them: JSON and text. Tables are in `table`.
+"""Answers as `aws` prints them: JSON and text. Tables are in `table`, YAML is in `yaml_text`.
 
-Answers come as pages: those of a call that is not paged are one page. JSON and tables show what
-the pages add up to, text shows page after page, and so does `--query` in each case.
+Answers come as pages: those of a call that is not paged are one page. JSON, YAML and tables show
+what the pages add up to, text and yaml-stream show page after page, and so does `--query`.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import IO, Any
 
 from ecrate.aws.model import Shape
 from ecrate.cli.failures import BAD_COMMAND, CommandError
+from ecrate.cli.pager import paged
 from ecrate.cli.paging import Answer
 
 Query = Callable[[Any], Any]
+Timestamp = Callable[[Any], Any]
 
 
 def compile_query(expression: str | None) -> Query:
@@ -29,7 +31,12 @@ def compile_query(expression: str | None) -> Query:
     try:
         compiled = jmespath.compile(expression)
     except JMESPathError as error:
-        raise CommandError(f"Bad value for --query {expression}: {error}", BAD_COMMAND) from None
+        problem, *picture = str(error).splitlines()
+        raise CommandError(
+            f"Bad value for --query {expression}: {problem.rstrip(':')}",
+            BAD_COMMAND,
+            details="\n".join(picture),
+        ) from None
 
     def search(value: Any) -> Any:
         try:
@@ -40,21 +47,50 @@ def compile_query(expression: str | None) -> Query:
     return search
 
 
-def print_answer(answer: Answer, title: str, *, form: str, query: Query, color: str) -> None:
-    """Print to standard output; `title` heads a table."""
-    if form == "text":
-        for page in answer.pages():
-            for line in text_lines(query(page)):
-                sys.stdout.write(f"{line}\n")
-    elif form == "table":
-        from ecrate.cli.table import render_table
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How answers are printed; `title` heads a table, `pager` is a command or empty."""
 
-        sys.stdout.write(render_table(title, query(answer.whole()), color=color))
+    form: str
+    query: Query
+    color: str
+    title: str
+    pager: str
+
+
+def print_answer(answer: Answer, style: Style) -> None:
+    """Print to standard output, on a terminal through the pager."""
+    if style.form in ("text", "yaml-stream"):
+        with paged(style.pager) as stream:
+            for page in answer.pages(style.form):
+                _write_page(style.query(page), style.form, stream)
+        return
+    value = style.query(answer.whole())
+    with paged(style.pager) as stream:
+        if style.form == "table":
+            from ecrate.cli.table import render_table
+
+            stream.write(render_table(style.title, value, color=style.color))
+        elif value != {}:
+            _write_value(value, style.form, stream)
+
+
+def _write_page(value: Any, form: str, stream: IO[str]) -> None:
+    if form == "text":
+        stream.writelines(f"{line}\n" for line in text_lines(value))
     else:
-        value = query(answer.whole())
-        if value != {}:
-            sys.stdout.write(f"{to_json(value)}\n")
-    sys.stdout.flush()
+        # One list a page, so that whoever reads them together reads one list.
+        _write_value([value], "yaml", stream)
+        stream.flush()
+
+
+def _write_value(value: Any, form: str, stream: IO[str]) -> None:
+    if form == "yaml":
+        from ecrate.cli.yaml_text import write_yaml
+
+        write_yaml(value, stream)
+    else:
+        stream.write(f"{to_json(value)}\n")
 
 
 def to_json(value: Any) -> str:
@@ -62,21 +98,33 @@ def to_json(value: Any) -> str:
     return json.dumps(value, indent=4, ensure_ascii=False, default=datetime.isoformat)
 
 
-def arrange(shape: Shape, value: Any) -> Any:
+def arrange(shape: Shape, value: Any, timestamp: Timestamp) -> Any:
     """Give `value` with its members in the model's order, without nulls and unknown ones."""
     if value is None:
         return None
     if shape.type == "structure":
         return {
-            name: arrange(inner, value[name])
+            name: arrange(inner, value[name], timestamp)
             for name, inner in shape.members.items()
             if value.get(name) is not None
         }
     if shape.type == "list" and shape.element is not None:
-        return [arrange(shape.element, item) for item in value]
+        return [arrange(shape.element, item, timestamp) for item in value]
     if shape.type == "map" and shape.value is not None:
-        return {key: arrange(shape.value, item) for key, item in value.items()}
+        return {key: arrange(shape.value, item, timestamp) for key, item in value.items()}
+    return timestamp(value) if shape.type == "timestamp" else value
+
+
+def on_the_wire(value: Any) -> Any:
+    """Give a time as the service sent it: seconds since 1970."""
     return value
+
+
+def iso8601(value: Any) -> Any:
+    """Give a time of the service as ISO 8601 has it, in the zone of this machine."""
+    if not isinstance(value, (int, float)):
+        return value
+    return datetime.fromtimestamp(value, UTC).astimezone().isoformat()
 
 
 def text_lines(

@@ -62,9 +62,10 @@ class Answer:
     def __init__(self, page: dict[str, Any]) -> None:
         self._page = page
 
-    def pages(self) -> Iterator[dict[str, Any]]:
-        """Give what is to be shown page by page."""
-        yield self._page
+    def pages(self, form: str) -> Iterator[dict[str, Any]]:
+        """Give what is to be shown page by page in a form of output."""
+        if self._page or form == "text":
+            yield self._page
 
     def whole(self) -> dict[str, Any]:
         """Give what is to be shown at once."""
@@ -100,8 +101,14 @@ class PagedAnswer(Answer):
             self._parameters[paging.limit] = page_size
 
     @override
-    def pages(self) -> Iterator[dict[str, Any]]:
-        """Give each page's results, the first with what only it shows; last the resume token."""
+    def pages(self, form: str) -> Iterator[dict[str, Any]]:
+        """Give the pages as they come; for text, what is in them of results.
+
+        Of text, the first page has what only it shows, and the last is the resume token.
+        """
+        if form != "text":
+            yield from self._fetched()
+            return
         for index, page in enumerate(self._fetched()):
             shown = self._others(page) if index == 0 else {}
             for path in self._paging.results:

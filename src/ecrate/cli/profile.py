@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Final
 
 from ecrate.cli.failures import BAD_CONFIGURATION, OTHER_ERROR, CommandError
-from ecrate.cli.options import CommonValues
+from ecrate.cli.options import BINARY_FORMATS, FORMS, CommonValues
 
 DEFAULT_ENDPOINT: Final = "http://127.0.0.1:5100"
+_FORMS_OF_VERSION_2: Final = ("yaml", "yaml-stream")
 _ENDPOINT_VARIABLES: Final = ("AWS_ENDPOINT_URL_ECR", "AWS_ENDPOINT_URL")
 
 
@@ -60,16 +61,65 @@ class Profile:
     @property
     def output(self) -> str:
         """The form of the output."""
-        found = (
-            self._options.output
-            or os.environ.get("AWS_DEFAULT_OUTPUT")
-            or self._keys().get("output")
-            or "json"
+        return self._options.output or self._choice("output", FORMS, "json", "AWS_DEFAULT_OUTPUT")
+
+    @property
+    def timestamp_format(self) -> str:
+        """How times are printed: `wire`, as the service sent them, or `iso8601`.
+
+        Where nothing says it, as the version of `aws` does that first had the form of output.
+        """
+        default = "iso8601" if self.output in _FORMS_OF_VERSION_2 else "wire"
+        found = self._choice("cli_timestamp_format", ("none", "wire", "iso8601"), default)
+        return "wire" if found == "none" else found
+
+    @property
+    def binary_format(self) -> str:
+        """How bytes are written in parameters."""
+        return self._options.binary_format or self._choice(
+            "cli_binary_format", BINARY_FORMATS, "raw-in-base64-out"
         )
-        if found not in ("json", "text", "table"):
+
+    @property
+    def pager(self) -> str:
+        """The command through which a terminal shows answers; empty for none."""
+        if not self._options.pager:
+            return ""
+        if "AWS_PAGER" in os.environ:
+            return os.environ["AWS_PAGER"]
+        return self._keys().get("cli_pager", os.environ.get("PAGER", "less"))
+
+    @property
+    def ca_bundle(self) -> str | None:
+        """The file of certificates to trust, None for the system's."""
+        return (
+            self._options.ca_bundle
+            or os.environ.get("AWS_CA_BUNDLE")
+            or self._keys().get("ca_bundle")
+            or None
+        )
+
+    @property
+    def attempts(self) -> int | None:
+        """How often a call is tried at most, None where nothing says it."""
+        found = os.environ.get("AWS_MAX_ATTEMPTS") or self._keys().get("max_attempts")
+        if found and (not found.isdecimal() or int(found) < 1):
             raise CommandError(
-                f"Unknown output type: {found}. Known are json, text and table; it comes from "
-                "AWS_DEFAULT_OUTPUT or from `output` in ~/.aws/config."
+                f"'{found}' is no number of attempts, which is 1 or more. It comes from "
+                "AWS_MAX_ATTEMPTS or from `max_attempts` in ~/.aws/config.",
+                BAD_CONFIGURATION,
+            )
+        return int(found) if found else None
+
+    def _choice(
+        self, key: str, known: tuple[str, ...], default: str, variable: str | None = None
+    ) -> str:
+        found = os.environ.get(variable or "") or self._keys().get(key) or default
+        if found not in known:
+            where = f"{variable} or from " if variable else ""
+            raise CommandError(
+                f"'{found}' is no {key}; known are {', '.join(known)}. It comes from "
+                f"{where}`{key}` in ~/.aws/config."
             )
         return found
 

@@ -29,10 +29,10 @@ class Progress(Protocol):
 
 
 @contextmanager
-def open_progress(*, quiet: bool = False) -> Iterator[Progress]:
-    """Give bars on a terminal, lines elsewhere, and nothing if `quiet`."""
+def open_progress(*, quiet: bool = False, has_lines: bool = True) -> Iterator[Progress]:
+    """Give bars on a terminal, lines elsewhere if it `has_lines`, and nothing if `quiet`."""
     if quiet or not sys.stderr.isatty():
-        yield LineProgress(quiet=quiet)
+        yield LineProgress(quiet=quiet or not has_lines)
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn

@@ -9,7 +9,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ecrate.cli.failures import BAD_COMMAND, CommandError
-from ecrate.cli.options import CommonValues
 from ecrate.cli.profile import DEFAULT_ENDPOINT, Profile
 
 _NAME: Final = re.compile(
@@ -57,29 +56,36 @@ def parse_reference(text: str) -> Reference:
     if match is None:
         raise CommandError(f"'{text}' is no name of an image, such as app:1.0", BAD_COMMAND)
     tag, digest = match["tag"], match["digest"]
-    if tag is not None and not _TAG.fullmatch(tag):
+    if tag is not None and not is_tag(tag):
         raise CommandError(f"'{tag}' in '{text}' is no tag", BAD_COMMAND)
     if digest is not None and not _DIGEST.fullmatch(digest):
         raise CommandError(f"'{digest}' in '{text}' is no digest", BAD_COMMAND)
     return Reference(text, match["host"], match["repository"], tag, digest)
 
 
-def endpoint_of(reference: Reference, options: CommonValues, profile: Profile) -> str:
-    """Give the API's address for a name: an option's, the host's, or the configured one."""
-    configured = profile.configured_endpoint()
+def is_tag(text: str) -> bool:
+    """Tell whether this can be a tag."""
+    return _TAG.fullmatch(text) is not None
+
+
+def endpoint_of(reference: Reference, profile: Profile) -> str | None:
+    """Give the address of ECR's API for a name that tells it: None for any other registry."""
     host = reference.host
-    if options.endpoint_url or host is None:
+    configured = profile.configured_endpoint()
+    if host is None:
         return configured or DEFAULT_ENDPOINT
     match = _REGISTRY.fullmatch(host)
     if match and match["rest"] in _AWS:
         # Someone who set an endpoint has a registry of their own behind Amazon's names.
         return configured or f"https://api.ecr.{match['region']}.{match['rest']}"
-    if configured and urlsplit(configured).netloc == host:
-        return configured
-    return f"{'http' if _is_local(host) else 'https'}://{host}"
+    if urlsplit(configured or DEFAULT_ENDPOINT).netloc == host:
+        return configured or DEFAULT_ENDPOINT
+    if match:
+        return f"{'http' if is_local(host) else 'https'}://{host}"
+    return None
 
 
-def _is_local(host: str) -> bool:
+def is_local(host: str) -> bool:
     """Tell whether the host is this machine, where docker, too, expects no TLS."""
     name = urlsplit(f"//{host}").hostname or ""
     if name == "localhost" or name.endswith(".localhost"):

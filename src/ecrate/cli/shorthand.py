@@ -24,7 +24,11 @@ Reader = Callable[[str], "str | bytes"]
 
 
 class ShorthandError(Exception):
-    """What is wrong, with the input and a mark below the place."""
+    """What is wrong; `picture` is the input with a mark below the place."""
+
+    def __init__(self, problem: str, picture: str) -> None:
+        super().__init__(problem)
+        self.picture = picture
 
 
 def parse_shorthand(text: str, read: Reader) -> dict[str, Any]:
@@ -171,7 +175,8 @@ class _Scanner:
         line_end = self._text.find("\n", self._at)
         line_end = len(self._text) if line_end < 0 else line_end
         mark = " " * (self._at - line_start) + "^"
-        return ShorthandError(f"{problem}:\n{self._text[:line_end]}\n{mark}{self._text[line_end:]}")
+        picture = f"{self._text[:line_end]}\n{mark}{self._text[line_end:]}"
+        return ShorthandError(f"{problem} at character {self._at + 1}", picture)
 
 
 def coerce(shape: Shape, value: Any) -> Any:

@@ -13,7 +13,6 @@ _SCALARS: Final = {
     "float": 0.0,
     "double": 0.0,
     "boolean": True,
-    "timestamp": dt.datetime(1970, 1, 1),  # noqa: DTZ001 - `aws` prints it without a zone
 }
 
 
@@ -38,6 +37,9 @@ def _sample(shape: Shape, name: str, above: tuple[str, ...], *, with_names: bool
         return [_sample(shape.element, shape.element.name, inside, with_names=with_names)]
     if shape.type == "map" and shape.value is not None:
         return {"KeyName": _sample(shape.value, "", inside, with_names=with_names)}
+    if shape.type == "timestamp":
+        # A new one each time, since YAML marks what is the same object.
+        return dt.datetime(1970, 1, 1)  # noqa: DTZ001 - `aws` prints it without a zone
     if shape.type == "string":
         return name if with_names else next(iter(shape.enum), "")
     return _SCALARS.get(shape.type)

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, TypeVar
 
 from ecrate.cli.client import Client
 from ecrate.cli.failures import CommandError, ServiceError
-from ecrate.cli.layout import Blob
+from ecrate.cli.manifests import Blob
 from ecrate.cli.progress import Progress, human_size
 from ecrate.cli.transfer import PATIENCE, patiently
 
@@ -33,8 +33,11 @@ class LayerUpload:
         self._upload_id = ""
         self._part_size = 0
 
-    def run(self) -> None:
-        """Upload the layer; that it is there already is fine. Raises `CommandError`."""
+    def run(self) -> str:
+        """Upload the layer and say how; that it is there already is fine.
+
+        Raises `CommandError`.
+        """
         blob = self._blob
         if blob.size == 0:
             raise CommandError(
@@ -53,7 +56,8 @@ class LayerUpload:
                     raise
             else:
                 self._progress.finish(blob.digest, result, human_size(blob.size))
-                return
+                return result
+        raise AssertionError  # the last attempt returned or raised
 
     def _begin(self) -> None:
         answer = self._patiently(self._client.call, "InitiateLayerUpload", self._repository)
@@ -121,21 +125,6 @@ class LayerUpload:
         def tell(text: str) -> None:
             self._progress.tell(f"layer {self._blob.digest}: {text}")
 
-        return patiently(partial(action, *arguments), client=self._client, tell=tell)
-
-
-def present_layers(client: Client, repository: dict[str, str], digests: list[str]) -> set[str]:
-    """Give those of the layers that the repository has."""
-    found: set[str] = set()
-    most = 100  # in one call
-    for start in range(0, len(digests), most):
-        answer = client.call(
-            "BatchCheckLayerAvailability",
-            {**repository, "layerDigests": digests[start : start + most]},
+        return patiently(
+            partial(action, *arguments), connections=self._client.connections, tell=tell
         )
-        found |= {
-            layer["layerDigest"]
-            for layer in answer.get("layers", ())
-            if layer.get("layerAvailability") == "AVAILABLE"
-        }
-    return found

@@ -37,10 +37,14 @@ _JSON_TYPES: Final[dict[type, str]] = {
 
 
 def validate(shape: Shape, parameters: dict[str, Any]) -> None:
-    """Raise `CommandError` that names everything wrong."""
+    """Raise `CommandError` that names what is wrong, the first of it in its message."""
     problems = list(_problems(shape, parameters, ""))
     if problems:
-        raise CommandError("\n".join(["Parameter validation failed:", *problems]), BAD_COMMAND)
+        first, *others = problems
+        more = f" (and {len(others)} more, see --debug)" if others else ""
+        raise CommandError(
+            f"Parameter validation failed: {first}{more}", BAD_COMMAND, details="\n".join(others)
+        )
 
 
 def _problems(shape: Shape, value: Any, path: str) -> Iterator[str]:

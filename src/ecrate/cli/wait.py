@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from ecrate.aws.model import data_file, kebab, service_model
 from ecrate.cli.arguments import call_parameters, parse_arguments
-from ecrate.cli.ecr import usage_of, wants_help
-from ecrate.cli.failures import BAD_COMMAND, CommandError, ServiceError
+from ecrate.cli.ecr import advising, print_sample, wants_help
+from ecrate.cli.failures import BAD_COMMAND, CommandError, ServiceError, nearest
 from ecrate.cli.options import CommonValues
+from ecrate.cli.output import compile_query
 from ecrate.cli.profile import Profile
 
 if TYPE_CHECKING:
@@ -28,30 +29,37 @@ def waiters() -> dict[str, dict[str, Any]]:
 
 def run_wait(options: CommonValues, words: list[str]) -> int:
     """Wait and print nothing; raises `CommandError` on failure or after the last attempt."""
-    from ecrate.cli.help import show, wait_help, waiter_help
+    from ecrate.cli.help import show, write_wait, write_waiter
 
     known = waiters()
     if wants_help(words):
-        show(wait_help())
+        show(write_wait)
         return 0
     if not words or words[0] not in known:
+        given = f"'{words[0]}' is nothing to wait for" if words else "what to wait for is missing"
         raise CommandError(
-            f"usage: {usage_of('wait')}\n\necrate: choose one of {', '.join(known)}", BAD_COMMAND
+            f"ecrate: {given}{nearest(words[0], known) if words else ''}",
+            BAD_COMMAND,
+            advice=f"Choose one of {', '.join(known)}.",
         )
     waiter = known[words[0]]
     operation = service_model().operations[waiter["operation"]]
     if wants_help(words[1:]):
-        show(waiter_help(words[0], operation))
+        show(lambda page: write_waiter(page, words[0]))
         return 0
-    usage = usage_of(f"wait {words[0]}")
-    found = parse_arguments(operation, words[1:], usage, paged=False)
-    parameters = call_parameters(operation, found)
-    from ecrate.cli.client import make_client
-    from ecrate.cli.validation import validate
+    with advising(f"wait {words[0]}"):
+        found = parse_arguments(operation, words[1:], paged=False)
+        if found.generate_cli_skeleton is not None:
+            print_sample(operation, options, found, compile_query(options.query))
+            return 0
+        profile = Profile(options)
+        parameters = call_parameters(operation, found, profile.binary_format)
+        from ecrate.cli.client import make_client
+        from ecrate.cli.validation import validate
 
-    with make_client(options, Profile(options)) as client:
-        validate(operation.input, parameters)
-        _wait(client, waiter, parameters)
+        with make_client(options, profile) as client:
+            validate(operation.input, parameters)
+            _wait(client, waiter, parameters)
     return 0
 
 

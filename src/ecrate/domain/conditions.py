@@ -1,7 +1,6 @@
 """Condition blocks of IAM policies: operators, set qualifiers, IfExists, Null.
 
-Source: IAM User Guide, "IAM JSON policy elements: Condition operators". A request's keys are
-lower case here, each with all its values as texts; a key that is not there has none.
+Source: IAM User Guide, "IAM JSON policy elements: Condition operators".
 """
 
 from __future__ import annotations
@@ -9,12 +8,12 @@ from __future__ import annotations
 import ipaddress
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
-Keys = Mapping[str, tuple[str, ...]]
+from ecrate.domain.patterns import Keys, Pattern, Text, arn_like, like
 
 
 class InvalidConditionError(Exception):
@@ -30,18 +29,17 @@ class Condition:
     if_exists: bool
     qualifier: str
     key: str
-    values: tuple[str, ...]
+    values: tuple[Text, ...]
 
-    def holds(self, keys: Keys, expand: Callable[[str], str]) -> bool:
-        """Tell whether the request fulfils it; `expand` puts in policy variables."""
+    def holds(self, keys: Keys) -> bool:
+        """Tell whether the request with these keys fulfils it."""
         found = keys.get(self.key, ())
         if self.operator == "null":
-            return (not found) == (self.values[0].lower() == "true")
+            return (not found) == (self.values[0].plain(keys).lower() == "true")
         compare = _OPERATORS[self.operator]
-        wanted = [expand(value) for value in self.values]
 
         def fits(value: str) -> bool:
-            return any(compare(value, one) for one in wanted) != self.is_negated
+            return any(compare(value, one, keys) for one in self.values) != self.is_negated
 
         if self.qualifier == "forallvalues":
             return all(map(fits, found))
@@ -56,7 +54,7 @@ class Condition:
 _NAME: Final = re.compile(r"(?:(forallvalues|foranyvalue):)?([a-z]+?)(ifexists)?")
 
 
-def parse_conditions(block: object) -> tuple[Condition, ...]:
+def parse_conditions(block: object, *, has_variables: bool) -> tuple[Condition, ...]:
     """Read a Condition block; raises `InvalidConditionError`."""
     if not isinstance(block, dict):
         raise InvalidConditionError("Condition must be an object")
@@ -76,7 +74,12 @@ def parse_conditions(block: object) -> tuple[Condition, ...]:
             _check_values(plain, values)
             parsed.append(
                 Condition(
-                    plain, plain != operator, bool(if_exists), qualifier or "", key.lower(), values
+                    operator=plain,
+                    is_negated=plain != operator,
+                    if_exists=bool(if_exists),
+                    qualifier=qualifier or "",
+                    key=key.lower(),
+                    values=tuple(Text(value, has_variables=has_variables) for value in values),
                 )
             )
     return tuple(parsed)
@@ -100,34 +103,6 @@ def _check_values(operator: str, values: Sequence[str]) -> None:
                 check(value)
             except ValueError:
                 raise InvalidConditionError(f"'{value}' does not fit {operator}") from None
-
-
-def like(value: str, pattern: str) -> bool:
-    """Match with IAM's `*` (any run of characters) and `?` (any one), case by case.
-
-    Goes back to the last `*` only, so that no pattern costs more than its length times the
-    value's; a regular expression with many `.*` can take for ever.
-    """
-    at, place, star, mark = 0, 0, -1, 0
-    while at < len(value):
-        if place < len(pattern) and pattern[place] == "*":
-            star, mark = place, at
-            place += 1
-        elif place < len(pattern) and pattern[place] in ("?", value[at]):
-            at += 1
-            place += 1
-        elif star >= 0:
-            mark += 1
-            at, place = mark, star + 1
-        else:
-            return False
-    return not pattern[place:].strip("*")
-
-
-def _arn_like(value: str, pattern: str) -> bool:
-    # Each of an ARN's six parts is matched by itself, so that no `*` reaches over a colon.
-    mine, theirs = value.split(":", 5), pattern.split(":", 5)
-    return len(mine) == len(theirs) and all(map(like, mine, theirs))
 
 
 def _date(text: str) -> datetime:
@@ -183,17 +158,33 @@ _RELATIONS: Final = {
     "greaterthan": (1,),
     "greaterthanequals": (0, 1),
 }
-_OPERATORS: Final[dict[str, Callable[[str, str], bool]]] = {
+_TEXTS: Final[dict[str, Callable[[str, str], bool]]] = {
     "stringequals": lambda value, wanted: value == wanted,
     "stringequalsignorecase": lambda value, wanted: value.lower() == wanted.lower(),
-    "stringlike": like,
-    "arnequals": _arn_like,
-    "arnlike": _arn_like,
     "bool": lambda value, wanted: value.lower() == wanted.lower(),
     "binaryequals": lambda value, wanted: value == wanted,
     "ipaddress": _in_network,
     **{f"numeric{name}": _comparing(_number, name) for name in _RELATIONS},
     **{f"date{name}": _comparing(_date, name) for name in _RELATIONS},
+}
+_PATTERNS: Final[dict[str, Callable[[str, Pattern], bool]]] = {
+    "stringlike": like,
+    "arnequals": arn_like,
+    "arnlike": arn_like,
+}
+
+
+def _on_text(compare: Callable[[str, str], bool]) -> Callable[[str, Text, Keys], bool]:
+    return lambda value, wanted, keys: compare(value, wanted.plain(keys))
+
+
+def _on_pattern(compare: Callable[[str, Pattern], bool]) -> Callable[[str, Text, Keys], bool]:
+    return lambda value, wanted, keys: compare(value, wanted.pattern(keys))
+
+
+_OPERATORS: Final[dict[str, Callable[[str, Text, Keys], bool]]] = {
+    **{name: _on_text(compare) for name, compare in _TEXTS.items()},
+    **{name: _on_pattern(compare) for name, compare in _PATTERNS.items()},
 }
 # A negated operator, and the one it is the opposite of.
 _PLAIN: Final = {

@@ -331,7 +331,9 @@ class LayerNotFound(EcrateError):
 
 @dataclass(eq=False)
 class LayerInaccessible(EcrateError):
-    """The repository has the layer, but all images that need it are archived."""
+    """The repository has the layer, but all images that need it are archived; under parity,
+    also one that no image needs.
+    """
 
     text = (
         "The layer with digest '{layer_digest}' in the repository with name '{repository_name}' "
@@ -421,6 +423,18 @@ class UploadBusy(EcrateError):
     upload_id: str
 
 
+class RateExceeded(EcrateError):
+    """The account called this operation more often than it may; a moment later it may again."""
+
+    text = "Rate exceeded"
+
+
+class AuditUnavailable(EcrateError):
+    """A line of the audit log cannot be written: nothing is acknowledged without one."""
+
+    text = "The audit log cannot be written, so that nothing may be changed."
+
+
 @dataclass(eq=False)
 class StorageFull(EcrateError):
     """The server has no room left for what a request brings; reading goes on."""
@@ -440,11 +454,11 @@ class StoreUnavailable(EcrateError):
 
 @dataclass(eq=False)
 class BodyTruncated(EcrateError):
-    """The client ended or stalled before the promised bytes were there."""
+    """The client ended, stalled or broke off its body; one sent in chunks tells no size."""
 
     text = "The request body ended after {received} of {expected} bytes"
     received: int
-    expected: int
+    expected: int | str = "an unknown number of"
 
 
 @dataclass(eq=False)

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.names import Digest
+from ecrate.domain.values import value
 
 MAX_MANIFEST_SIZE: Final = 4_194_304
 # AWS: the service model's limit of artifactType; RFC 6838 leaves no room for longer ones.
@@ -25,6 +26,13 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST}) | INDEX_TYPES
+_MEMBERS: Final = frozenset(
+    {"schemaVersion", "mediaType", "config", "layers", "manifests", "subject"}
+    | {"artifactType", "annotations"}
+)
+_DESCRIPTOR_MEMBERS: Final = frozenset(
+    {"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +68,7 @@ class Manifest:
         return sum(layer.size for layer in self.layers)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Storage:
     """Where an image stands between the storage classes; times are epoch seconds or None.
 
@@ -81,7 +89,7 @@ class Storage:
         return self.status
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Image:
     """A manifest as one repository has it; times are seconds since the epoch."""
 
@@ -123,6 +131,7 @@ def parse_manifest(
     if len(content) > MAX_MANIFEST_SIZE:
         _refuse(f"Member must have length less than or equal to {MAX_MANIFEST_SIZE}")
     document = _load(content)
+    _check_spelling(document, _MEMBERS)
     kind = _media_type(document, media_type)
     is_index = kind in INDEX_TYPES
     if is_index and ("layers" in document or "config" in document):
@@ -189,6 +198,14 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def _check_spelling(given: dict[str, Any], members: frozenset[str], where: str = "") -> None:
+    """Refuse a member that Go's parser, which ignores case, would take for one of `members`."""
+    for name in given.keys() - members:
+        meant = next((one for one in members if one.lower() == name.casefold()), None)
+        if meant is not None:
+            _refuse(f"'{where}{name}' must be spelled '{where}{meant}'")
+
+
 def _no_constant(name: str) -> None:
     raise ValueError(f"JSON has no {name}")
 
@@ -229,6 +246,7 @@ def _descriptors(document: dict[str, Any], member: str) -> tuple[Descriptor, ...
 def _descriptor(entry: object, where: str) -> Descriptor:
     if not isinstance(entry, dict):
         raise InvalidParameter("ImageManifest", f"'{where}' must be a descriptor")
+    _check_spelling(entry, _DESCRIPTOR_MEMBERS, f"{where}.")
     digest, size, media_type = entry.get("digest"), entry.get("size"), entry.get("mediaType")
     if not isinstance(digest, str) or not isinstance(media_type, str):
         raise InvalidParameter("ImageManifest", f"'{where}' needs mediaType and digest")

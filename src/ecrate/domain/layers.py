@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ecrate.domain.names import Digest
+from ecrate.domain.values import value
 
 MIB: Final = 1024 * 1024
 # AWS: quotas page and API reference of UploadLayerPart.
@@ -16,21 +17,15 @@ MAX_PARTS: Final = 4_200
 MAX_LAYER_SIZE: Final = 52_000 * MIB
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Layer:
-    """A layer as one repository has it. `key` is where the blob store keeps its bytes.
-
-    `media_type` is one under which an image of the repository refers to it; `is_archived`: images
-    of the repository need it, and none of them is active.
-    """
+    """A layer as one repository has it. `key` is where the blob store keeps its bytes."""
 
     blob_id: int
     digest: Digest
     size: int
     key: str
     touched_at: float
-    media_type: str | None
-    is_archived: bool
 
 
 @dataclass(frozen=True, slots=True)

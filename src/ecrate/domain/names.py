@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Final
 
 from typing_extensions import override
 
 from ecrate.domain.errors import InvalidParameter
+from ecrate.domain.values import value
 
 # The tests compare this with the service model's pattern for RepositoryName.
 REPOSITORY_NAME_PATTERN: Final = (
@@ -27,7 +28,7 @@ _REGISTRY_ID = re.compile(r"[0-9]{12}")
 _NAME_LENGTHS: Final = range(2, 257)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RegistryRef:
     """One registry: an account's in a region. `id` is the 12 digit account id."""
 
@@ -40,7 +41,7 @@ class RegistryRef:
         return _REGISTRY_ID.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RepositoryRef:
     """A repository by name; it may or may not exist."""
 
@@ -72,7 +73,7 @@ class RepositoryRef:
         return f"arn:aws:ecr:{self.registry.region}:{self.registry.id}:repository/{self.name}"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Digest:
     """A content digest, `sha256:<64 hex>` or `sha512:<128 hex>`, lower case.
 
@@ -82,10 +83,15 @@ class Digest:
     text: str
 
     @classmethod
-    def parse(cls, text: str, member: str = "imageDigest") -> Digest:
-        """Raise `InvalidParameter` naming `member` unless `text` is a digest we can check."""
+    def parse(
+        cls, text: str, member: str = "imageDigest", *, algorithms: Sequence[str] = ALGORITHMS
+    ) -> Digest:
+        """Raise `InvalidParameter` naming `member` unless `text` is a digest we can check, of
+        one of the `algorithms`.
+        """
         algorithm, _, encoded = text.partition(":")
-        if len(encoded) != _HEX_LENGTHS.get(algorithm) or _HEX.fullmatch(encoded) is None:
+        is_known = algorithm in algorithms and len(encoded) == _HEX_LENGTHS[algorithm]
+        if not is_known or _HEX.fullmatch(encoded) is None:
             raise InvalidParameter(
                 member, f"Member must satisfy regular expression pattern: {DIGEST_PATTERN}"
             )
@@ -110,7 +116,7 @@ def is_tag(text: str) -> bool:
     return _TAG.fullmatch(text) is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ImageId:
     """How a client names an image: by digest, by tag, or by both, which must then agree."""
 

@@ -11,24 +11,19 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final
 
-from ecrate.domain.conditions import (
-    Condition,
-    InvalidConditionError,
-    Keys,
-    like,
-    parse_conditions,
-)
+from ecrate.domain.conditions import Condition, InvalidConditionError, parse_conditions
+from ecrate.domain.patterns import Keys, Pattern, Text, like, pattern_of
+from ecrate.domain.values import value
 
-MAX_POLICY_SIZE: Final = 10_240
 _VERSIONS: Final = ("2008-10-17", "2012-10-17")
-_VARIABLE: Final = re.compile(r"\$\{([^}]*)\}")
 _AWS_PRINCIPAL: Final = re.compile(
-    r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role)/[\w+=,.@/-]+)"
+    r"\*|\d{12}|arn:aws[a-z-]*:(iam|sts)::(\d{12}):(root|(user|role|assumed-role)/[\w+=,.@/-]+)",
+    re.ASCII,
 )
 _ELEMENTS: Final = frozenset(
     [
@@ -58,7 +53,7 @@ class InvalidPolicyError(Exception):
     """The text is not a policy of its kind; the message says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Principal:
     """Who asks, as policies see it. `arn` may be a session's; `role_arn` is then its role's."""
 
@@ -69,7 +64,7 @@ class Principal:
     role_arn: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """What is asked: `action` as `ecr:PutImage`, `resource` an ARN or `*`, condition keys."""
 
@@ -95,23 +90,23 @@ class Statement:
     allows: bool
     principals: tuple[str, ...] | None
     not_principals: tuple[str, ...] | None
-    actions: tuple[str, ...]
+    actions: tuple[Pattern, ...]
     is_not_action: bool
-    resources: tuple[str, ...] | None
+    resources: tuple[Text, ...] | None
     is_not_resource: bool
     conditions: tuple[Condition, ...]
 
-    def covers(self, request: Request, expand: Callable[[str], str]) -> bool:
+    def covers(self, request: Request) -> bool:
         """Tell whether action, resource and conditions are those of the request."""
         action = request.action.lower()
         named = any(like(action, one) for one in self.actions)
         if named == self.is_not_action:
             return False
         if self.resources is not None:
-            fits = any(like(request.resource, expand(one)) for one in self.resources)
+            fits = any(like(request.resource, one.pattern(request.keys)) for one in self.resources)
             if fits == self.is_not_resource:
                 return False
-        return all(condition.holds(request.keys, expand) for condition in self.conditions)
+        return all(condition.holds(request.keys) for condition in self.conditions)
 
     def match(self, principal: Principal) -> Match:
         """Tell how the statement's principals cover the one who asks."""
@@ -126,10 +121,9 @@ class Policy:
     """A parsed policy."""
 
     statements: tuple[Statement, ...]
-    has_variables: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Decision:
     """The outcome. `reason` is the end of IAM's text for a denial; `statement` is the Sid and
     kind of the policy that decided, empty where nothing matched.
@@ -187,7 +181,7 @@ def _missing(kind: str, request: Request) -> str:
     return f"because no {kind} policy allows the {request.action} action"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class _Verdict:
     denied: str | None = None
     allowed: str | None = None
@@ -198,31 +192,15 @@ def _verdict(request: Request, policies: Sequence[Policy], *, by_principal: bool
     allowed: str | None = None
     is_direct = False
     for policy in policies:
-        expand = _expander(request.keys) if policy.has_variables else _as_is
         for statement in policy.statements:
             match = statement.match(request.principal) if by_principal else Match.YES
-            if match is Match.NO or not statement.covers(request, expand):
+            if match is Match.NO or not statement.covers(request):
                 continue
             if not statement.allows:
                 return _Verdict(denied=statement.sid)
             if allowed is None or not is_direct:
                 allowed, is_direct = statement.sid, match is Match.YES
     return _Verdict(allowed=allowed, is_direct=is_direct)
-
-
-def _as_is(text: str) -> str:
-    return text
-
-
-def _expander(keys: Keys) -> Callable[[str], str]:
-    def value(match: re.Match[str]) -> str:
-        name, _, default = match[1].partition(",")
-        if name in {"*", "?", "$"}:
-            return name
-        found = keys.get(name.strip().lower(), ())
-        return found[0] if found else default.strip().strip("'") or match[0]
-
-    return lambda text: _VARIABLE.sub(value, text) if "${" in text else text
 
 
 def _match_any(named: Sequence[str], principal: Principal) -> Match:
@@ -257,11 +235,12 @@ def parse_policy(text: str, kind: PolicyKind) -> Policy:
     statements = given if isinstance(given, list) else [given]
     if not statements:
         raise InvalidPolicyError("a policy needs a statement")
-    parsed = tuple(_statement(one, kind) for one in statements)
-    return Policy(parsed, has_variables=version == _VERSIONS[1] and "${" in text)
+    # AWS: the older version has no variables.
+    has_variables = version == _VERSIONS[1]
+    return Policy(tuple(_statement(one, kind, has_variables=has_variables) for one in statements))
 
 
-def _statement(given: Any, kind: PolicyKind) -> Statement:
+def _statement(given: Any, kind: PolicyKind, *, has_variables: bool) -> Statement:
     if not isinstance(given, dict) or not set(given) <= _ELEMENTS:
         raise InvalidPolicyError("a statement is an object of IAM's elements")
     sid, effect = given.get("Sid", ""), given.get("Effect")
@@ -283,7 +262,7 @@ def _statement(given: Any, kind: PolicyKind) -> Statement:
         if re.fullmatch(r"\*|[a-z0-9*-]+:[A-Za-z0-9*?]+", action) is None:
             raise InvalidPolicyError(f"'{action}' is no action")
     try:
-        conditions = parse_conditions(given.get("Condition", {}))
+        conditions = parse_conditions(given.get("Condition", {}), has_variables=has_variables)
     except InvalidConditionError as error:
         raise InvalidPolicyError(str(error)) from None
     return Statement(
@@ -291,9 +270,11 @@ def _statement(given: Any, kind: PolicyKind) -> Statement:
         allows=effect == "Allow",
         principals=_principals(given["Principal"]) if "Principal" in given else None,
         not_principals=_principals(given["NotPrincipal"]) if "NotPrincipal" in given else None,
-        actions=tuple(action.lower() for action in actions or ()),
+        actions=tuple(pattern_of(action.lower()) for action in actions or ()),
         is_not_action="NotAction" in given,
-        resources=resources,
+        resources=None
+        if resources is None
+        else tuple(Text(one, has_variables=has_variables) for one in resources),
         is_not_resource="NotResource" in given,
         conditions=conditions,
     )

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
 from ecrate.domain.names import RegistryRef
+from ecrate.domain.values import value
 
-NAME: Final = re.compile(r"[\w+=,.@-]{1,64}")
+NAME: Final = re.compile(r"[\w+=,.@-]{1,64}", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Caller:
     """An authenticated principal in the region it addressed.
 
@@ -30,8 +30,24 @@ class Caller:
     session_policy: str = ""
     source: Source | None = None
 
+    def coming_from(self, source: Source) -> Caller:
+        """Give the same caller at a place; written out, since `replace` takes five times as long
+        and each request comes from somewhere.
+        """
+        return Caller(
+            self.arn,
+            self.access_key_id,
+            self.registry,
+            self.principal_id,
+            self.is_root,
+            self.is_anonymous,
+            self.role_arn,
+            self.session_policy,
+            source,
+        )
 
-@dataclass(frozen=True, slots=True)
+
+@value
 class Source:
     """Where a request came from, for the conditions of policies."""
 
@@ -45,7 +61,7 @@ def anonymous(registry: RegistryRef) -> Caller:
     return Caller("anonymous", "", registry, is_anonymous=True)
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PrincipalRecord:
     """A principal that exists; `kind` is root, user or role."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.names import RegistryRef, RepositoryRef
+from ecrate.domain.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class TagMutability:
     """A repository's tag mutability mode with its exclusion filters.
 
@@ -57,7 +58,7 @@ def _matches(pattern: str, tag: str) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Encryption:
     """How a repository's content is said to be encrypted; `kms_key` is a key ARN."""
 
@@ -82,13 +83,13 @@ class Encryption:
 class RepositorySettings:
     """What a client chooses when it creates a repository."""
 
-    tag_mutability: TagMutability = TagMutability()
+    tag_mutability: TagMutability = field(default_factory=TagMutability)
     scan_on_push: bool = False
-    encryption: Encryption = Encryption()
+    encryption: Encryption = field(default_factory=Encryption)
     resource_tags: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Repository:
     """A repository that exists. `id` is its identity: a re-created name gets another one."""
 

@@ -21,6 +21,7 @@ from ecrate.oci.routes import Route
 from ecrate.operations import tokens
 from ecrate.operations.core import Core
 from ecrate.web.hosts import Hosts, registry_of
+from ecrate.web.sources import source_of
 
 
 class NotAuthorizedError(Exception):
@@ -47,7 +48,7 @@ def authenticate(core: Core, request: BaseRequest) -> tuple[Caller, RegistryRef]
     # AWS: a token of one region is refused in another.
     if named is not None and named.region != caller.registry.region:
         raise InvalidToken
-    return caller, named or caller.registry
+    return caller.coming_from(source_of(request)), named or caller.registry
 
 
 def _basic(core: Core, encoded: str, named: RegistryRef | None) -> Caller:

@@ -35,11 +35,14 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.UploadNotFound: (404, "BLOB_UPLOAD_UNKNOWN"),
     errors.InvalidLayerPart: (416, "BLOB_UPLOAD_INVALID"),
     errors.LayerPartTooSmall: (400, "BLOB_UPLOAD_INVALID"),
+    errors.EmptyUpload: (400, "BLOB_UPLOAD_INVALID"),
     errors.InvalidLayer: (400, "DIGEST_INVALID"),
     errors.UploadBusy: (429, "TOOMANYREQUESTS"),
+    errors.RateExceeded: (429, "TOOMANYREQUESTS"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
     errors.StoreUnavailable: (503, "UNKNOWN"),
+    errors.AuditUnavailable: (503, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }
@@ -48,6 +51,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
 # Seconds after which the same request may succeed.
 _RETRY_AFTER: Final[dict[type[Exception], str]] = {
     errors.UploadBusy: "1",
+    errors.RateExceeded: "1",
     errors.StoreUnavailable: "5",
 }
 

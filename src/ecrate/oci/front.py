@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import uuid
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp.web import BaseRequest, StreamResponse
@@ -14,16 +12,16 @@ from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.oci import images, layers, referrers, tags
 from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge, get_token
 from ecrate.oci.errors import CODES, SERVER_ERROR, RegistryError, render
+from ecrate.oci.guard import Handler, guard
 from ecrate.oci.request import RegistryRequest
 from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.hosts import Hosts
+from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
 _LOG: Final = logging.getLogger("ecrate")
-
-Handler = Callable[[RegistryRequest], Awaitable[StreamResponse]]
 
 HANDLERS: Final[dict[tuple[str, str], Handler]] = {
     ("base", "GET"): tags.get_base,
@@ -54,14 +52,16 @@ class OciFront:
         self._hosts = hosts
         self._bodies = bodies
         self._threads = threads
+        self._request_ids = request_ids()
+        self._is_guarded = core.rates is not None or core.audit is not None
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
-        request_id = str(uuid.uuid4())
+        request_id = next(self._request_ids)
         route = None
         try:
             path, _, query = request.raw_path.partition("?")
             route = parse_path(path)
-            response = await self._answer(request, route, query)
+            response = await self._answer(request, route, query, request_id)
         except UnknownAccessKey:
             response = challenge(self._core, request, self._hosts, route)
         except NotAuthorizedError as error:
@@ -84,7 +84,9 @@ class OciFront:
                 response.force_close()
         return response
 
-    async def _answer(self, request: BaseRequest, route: Route, query: str) -> StreamResponse:
+    async def _answer(
+        self, request: BaseRequest, route: Route, query: str, request_id: str
+    ) -> StreamResponse:
         if route.kind == "token" and request.method == "GET":
             return await self._threads.read(get_token, self._core, request)
         caller, registry = await self._threads.read(authenticate, self._core, request)
@@ -93,6 +95,8 @@ class OciFront:
         handler = HANDLERS.get((route.kind, request.method))
         if handler is None:
             raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
+        if self._is_guarded:
+            handler = guard(self._core, handler, route.kind, request.method, request_id)
         try:
             return await handler(
                 RegistryRequest(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+from collections.abc import Sequence
 from typing import Final
 
 from aiohttp.web import Response, StreamResponse
@@ -15,11 +16,12 @@ from ecrate.domain.errors import (
     InvalidParameter,
 )
 from ecrate.domain.images import MAX_MANIFEST_SIZE, parse_manifest
-from ecrate.domain.names import Digest, ImageId, is_tag
+from ecrate.domain.names import ALGORITHMS, Digest, ImageId, is_tag
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import images
 from ecrate.web.files import matches
+from ecrate.web.purpose import is_inspection
 
 _TAG_GRAMMAR: Final = "A tag has 1 to 128 of a-z, A-Z, 0-9, _ . - and begins with none of . -"
 
@@ -41,14 +43,15 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
     }
     if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
-    if request.http.method == "GET" and images.is_pull_due(request.core, image):
+    is_pull = request.http.method == "GET" and not is_inspection(request.http.headers)
+    if is_pull and images.is_pull_due(request.core, image):
         await request.run(images.record_pull, image)
     return Response(body=content, headers=headers)
 
 
 async def put_manifest(request: RegistryRequest) -> StreamResponse:
     """Store a manifest under a tag or its digest; the same again is as good as the first time."""
-    image_id = _image_id(request.reference)
+    image_id = _image_id(request.reference, request.core.algorithms)
     media_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
     algorithm = "sha256" if image_id.digest is None else image_id.digest.algorithm
     async with request.bodies.read(request.http, MAX_MANIFEST_SIZE) as (body, _):
@@ -72,7 +75,7 @@ async def put_manifest(request: RegistryRequest) -> StreamResponse:
 
 def _tags(request: RegistryRequest, image_id: ImageId) -> list[str]:
     """Give the tags to set: the one in the path, or with a digest there those of the query."""
-    wanted = request.query.all("tag")
+    wanted = [] if request.core.parity else request.query.all("tag")
     if image_id.tag is not None:
         if wanted:
             raise RegistryError(400, "TAG_INVALID", "'tag' goes with a digest in the path only")
@@ -95,10 +98,10 @@ async def delete_manifest(request: RegistryRequest) -> StreamResponse:
     return Response(status=202)
 
 
-def _image_id(reference: str) -> ImageId:
+def _image_id(reference: str, algorithms: Sequence[str] = ALGORITHMS) -> ImageId:
     if ":" in reference:
         try:
-            return ImageId(digest=Digest.parse(reference))
+            return ImageId(digest=Digest.parse(reference, algorithms=algorithms))
         except InvalidParameter as error:
             raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
     if not is_tag(reference):

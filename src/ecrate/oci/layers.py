@@ -19,7 +19,7 @@ from ecrate.domain.errors import (
     UploadBusy,
 )
 from ecrate.domain.layers import Layer
-from ecrate.domain.names import ALGORITHMS, Digest
+from ecrate.domain.names import Digest
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import layers, uploads
@@ -69,7 +69,7 @@ def _blob_headers(layer: Layer) -> dict[str, str]:
 
 def _digest(request: RegistryRequest, text: str) -> str:
     try:
-        return Digest.parse(text).text
+        return Digest.parse(text, algorithms=request.core.algorithms).text
     except InvalidParameter as error:
         if request.http.method in {"GET", "HEAD"}:
             raise LayerNotFound(text, request.ref.name, request.ref.registry.id) from None
@@ -97,9 +97,10 @@ async def post_upload(request: RegistryRequest) -> StreamResponse:
     given = request.query.get("digest")
     digest = None if given is None or request.core.parity else _digest(request, given)
     algorithm = request.query.get("digest-algorithm") or (digest or "sha256").partition(":")[0]
-    if algorithm not in ALGORITHMS:
+    accepted = request.core.algorithms
+    if algorithm not in accepted:
         raise RegistryError(
-            400, "DIGEST_INVALID", f"'digest-algorithm' must be one of {', '.join(ALGORITHMS)}"
+            400, "DIGEST_INVALID", f"'digest-algorithm' must be one of {', '.join(accepted)}"
         )
     start = functools.partial(
         uploads.initiate_layer_upload, algorithm=algorithm, opened_by=request.opens_for_push
@@ -205,9 +206,10 @@ def parse_content_range(header: str) -> tuple[int, int]:
 async def _complete(request: RegistryRequest, upload_id: str, digest: str) -> StreamResponse:
     # AWS: the proxy turns this into success, so that a push can be repeated.
     with contextlib.suppress(LayerAlreadyExists):
-        await request.run(
-            functools.partial(uploads.complete_layer_upload, may_be_empty=True), upload_id, [digest]
+        complete = functools.partial(
+            uploads.complete_layer_upload, may_be_empty=not request.core.parity
         )
+        await request.run(complete, upload_id, [digest])
     return _created(request, digest)
 
 

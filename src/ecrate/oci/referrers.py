@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+import re
+from typing import Any, Final
 
 import msgspec
 from aiohttp.web import Response, StreamResponse
@@ -15,6 +16,8 @@ from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest, next_link
 from ecrate.operations import images
 
+_POSITION: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+
 
 async def get_referrers(request: RegistryRequest) -> StreamResponse:
     """List what names the digest as its subject, as an image index."""
@@ -23,20 +26,22 @@ async def get_referrers(request: RegistryRequest) -> StreamResponse:
     except InvalidParameter as error:
         raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
     wanted = request.query.get("artifactType") or ""
-    after = _position(request.query.get("last"))
-    page, position = await request.run(
-        functools.partial(
-            images.list_image_referrers, artifact_types=[wanted] if wanted else [], after=after
-        ),
-        subject,
+    list_referrers = functools.partial(
+        images.list_image_referrers,
+        artifact_types=[wanted] if wanted else [],
+        after=_position(request.query.get("last")),
     )
+    try:
+        page, position = await request.run(list_referrers, subject)
+    except InvalidParameter:
+        raise _no_position() from None
     headers = {"Content-Type": OCI_INDEX}
     if wanted:
         headers["OCI-Filters-Applied"] = "artifactType"
     if position is not None:
         path = f"/v2/{request.ref.name}/referrers/{subject}"
         filters = {"artifactType": wanted} if wanted else {}
-        headers |= next_link(path, last=position, **filters)
+        headers |= next_link(path, last=f"{position.repository_id}-{position.image_id}", **filters)
     index = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
@@ -45,12 +50,18 @@ async def get_referrers(request: RegistryRequest) -> StreamResponse:
     return Response(body=msgspec.json.encode(index), headers=headers)
 
 
-def _position(last: str | None) -> int:
+def _position(last: str | None) -> images.Position | None:
     if last is None:
-        return 0
-    if not last.isascii() or not last.isdigit() or len(last) > len(str(2**63)) - 1:
-        raise RegistryError(400, "UNSUPPORTED", "'last' must be what a Link header said")
-    return int(last)
+        return None
+    match = _POSITION.fullmatch(last)
+    if match is None:
+        raise _no_position()
+    return images.Position(int(match[1]), int(match[2]))
+
+
+def _no_position() -> RegistryError:
+    text = "'last' must be what a Link header of this repository said"
+    return RegistryError(400, "UNSUPPORTED", text)
 
 
 def _descriptor(referrer: Referrer) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -12,6 +11,7 @@ from aiohttp.web import BaseRequest
 
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
+from ecrate.domain.values import value
 from ecrate.oci.routes import Query
 from ecrate.operations.authorization import Opener
 from ecrate.operations.core import Core
@@ -22,7 +22,7 @@ from ecrate.web.threads import Threads
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RegistryRequest:
     """`ref` is the repository the path names, `reference` the tag, digest or upload id."""
 

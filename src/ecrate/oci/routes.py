@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from ecrate.domain.errors import InvalidParameter
+from ecrate.domain.values import value
 from ecrate.oci.errors import RegistryError
 
 KINDS: Final = (
@@ -28,7 +28,7 @@ _REFERENCED: Final = {"manifests": "manifest", "blobs": "blob", "referrers": "re
 _MAX_PAGE: Final = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """`kind` is one of `KINDS`; `reference` is a tag, a digest or an upload's id."""
 
@@ -75,6 +75,10 @@ class Query:
 
     def get(self, name: str) -> str | None:
         return next((value for key, value in reversed(self._pairs) if key == name), None)
+
+    def names(self) -> list[str]:
+        """Give the names of all parameters, each once."""
+        return list(dict.fromkeys(key for key, _ in self._pairs))
 
     def all(self, name: str) -> list[str]:
         return [value for key, value in self._pairs if key == name]

@@ -25,7 +25,7 @@ from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.store import identities
 from ecrate.store.database import Transaction
-from ecrate.store.repositories import Found, find_repository_with_policies
+from ecrate.store.repositories import Opened, open_by_name
 from ecrate.store.tagging import list_resource_tags
 
 # Gives the repository that an action is about if the caller may do it.
@@ -50,8 +50,7 @@ def open_repository(
     `RepositoryNotFound`. To a caller from another account whom no policy lets in, nothing
     exists, whether it does or not; a denial within the account is the same either way.
     """
-    found = find_repository_with_policies(tx, ref, locks=locks)
-    return admit(tx, caller, ref, action, found, keys=keys)
+    return admit(tx, caller, ref, action, open_by_name(tx, ref, locks=locks), keys=keys)
 
 
 def admit(
@@ -59,13 +58,16 @@ def admit(
     caller: Caller,
     ref: RepositoryRef,
     action: str,
-    found: Found,
+    found: Opened,
     *,
     keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
 ) -> Repository:
-    """As `open_repository`, where the repository and its policies have been looked up."""
-    repository, own, whole = found
-    policies = [*parsed(own, PolicyKind.REPOSITORY), *parsed(whole, PolicyKind.REGISTRY)]
+    """As `open_repository`, where one statement has asked for the repository and for more."""
+    repository = found.repository
+    policies = [
+        *parsed(found.policy, PolicyKind.REPOSITORY),
+        *parsed(found.registry_policy, PolicyKind.REGISTRY),
+    ]
     if repository is not None and (policies or not caller.is_root):
         keys = {**_tag_keys(list_resource_tags(tx, repository.id)), **keys}
     decision = evaluate(tx, caller, ref.registry, action, ref.arn, policies=policies, keys=keys)

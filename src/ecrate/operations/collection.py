@@ -37,7 +37,7 @@ class Collected:
 def take_collector_lease(core: Core, holder: str) -> bool:
     """Tell whether `holder` is to collect for the next half minute; no two are at once."""
     now = core.clock()
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         held = store.find_lease(tx, _LEASE)
     if held is not None:
         owner, until = held
@@ -61,7 +61,7 @@ def collect(core: Core) -> Collected:
         links = store.unlink_lapsed_layers(tx, now - limits.layer_grace, BATCH)
     with core.database.write() as tx:
         blobs = store.condemn_unlinked_blobs(tx, now, BATCH)
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         keys = store.list_garbage(tx, now - limits.quarantine, BATCH)
     for key in keys:
         core.blobs.delete(key)
@@ -79,7 +79,7 @@ def collect_strays(core: Core) -> int:
     """
     count = 0
     for key in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
-        with core.database.peek() as tx:
+        with core.database.look() as tx:
             is_known = store.is_known_key(tx, key)
         if not is_known:
             core.blobs.delete(key)

@@ -7,13 +7,15 @@ import secrets
 import threading
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ecrate.blobs.port import BlobStore
 from ecrate.domain.layers import MAX_LAYER_SIZE
-from ecrate.domain.names import RegistryRef
+from ecrate.domain.names import ALGORITHMS, RegistryRef
+from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
+from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database
 
 
@@ -76,7 +78,8 @@ class Core:
     `default_registry` is the one of the root key and of those whose host names none; with
     `is_open` any access key speaks for its account (development mode); with `parity` what ecrate
     does beyond ECR is off; with `anonymous_pull` the nameless may do what policies
-    allow to everybody.
+    allow to everybody. Without `rates`, calls are not limited,
+    and without `audit` none is recorded.
     """
 
     database: Database
@@ -89,7 +92,14 @@ class Core:
     sparse_manifests: bool = False
     anonymous_pull: bool = False
     limits: Limits = field(default_factory=Limits)
+    rates: RateLimits | None = None
+    audit: AuditLog | None = None
     manifests: ManifestCache = field(default_factory=lambda: ManifestCache(16 * 1024 * 1024))
+
+    @property
+    def algorithms(self) -> Sequence[str]:
+        """The algorithms of the digests under which something may be stored."""
+        return ("sha256",) if self.parity else ALGORITHMS
 
     def new_id(self) -> str:
         """Give an unguessable UUID."""

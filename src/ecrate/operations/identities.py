@@ -32,7 +32,7 @@ from ecrate.operations.authorization import evaluate, parsed
 from ecrate.operations.core import Core
 from ecrate.operations.tokens import SESSION, SESSION_PREFIX, secret_of, session_arn
 from ecrate.store import identities as store
-from ecrate.store.repositories import find_repository_with_policies
+from ecrate.store.repositories import Opened, open_by_name
 
 _ALPHABET: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 SESSION_SECONDS: Final = range(900, 43_201)  # AWS: API reference of AssumeRole.
@@ -195,9 +195,9 @@ def simulate(core: Core, arn: str, region: str, action: str, repository: str) ->
         name = repository.rpartition(":repository/")[2]
         ref = RepositoryRef.parse(registry, name) if name != "*" else None
         if ref is None:
-            first, second = None, store.find_registry_policy(tx, registry)
+            found = Opened(None, None, store.find_registry_policy(tx, registry))
         else:
-            _, first, second = find_repository_with_policies(tx, ref)
+            found = open_by_name(tx, ref)
         return evaluate(
             tx,
             caller,
@@ -205,8 +205,8 @@ def simulate(core: Core, arn: str, region: str, action: str, repository: str) ->
             action.removeprefix("ecr:"),
             "*" if ref is None else ref.arn,
             policies=[
-                *parsed(first, PolicyKind.REPOSITORY),
-                *parsed(second, PolicyKind.REGISTRY),
+                *parsed(found.policy, PolicyKind.REPOSITORY),
+                *parsed(found.registry_policy, PolicyKind.REGISTRY),
             ],
         )
 

@@ -32,8 +32,8 @@ from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store.database import Transaction
-from ecrate.store.layers import find_layers
-from ecrate.store.repositories import add_to_image_count, find_repository_with_image
+from ecrate.store.layers import list_blob_ids
+from ecrate.store.repositories import add_to_image_count
 
 _RECORD_PULLS_EVERY: Final = 3600.0
 REFERRERS_PAGE: Final = 100
@@ -99,16 +99,15 @@ def put_image(
 
 def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
     ref = repository.ref
-    digests = [one.digest.text for one in manifest.layers]
-    there = find_layers(tx, repository.id, digests, core.clock())
+    there = list_blob_ids(tx, repository.id, [one.digest.text for one in manifest.layers])
     layers: dict[int, str] = {}
     missing: list[Descriptor] = []
     missing_layers: list[tuple[str, str]] = []
     missing_children: list[tuple[str, str]] = []
     for descriptor in manifest.layers:
-        layer = there.get(descriptor.digest.text)
-        if layer is not None:
-            layers.setdefault(layer.blob_id, descriptor.media_type)
+        blob_id = there.get(descriptor.digest.text)
+        if blob_id is not None:
+            layers.setdefault(blob_id, descriptor.media_type)
         elif descriptor.is_foreign or core.sparse_manifests:
             missing_layers.append((descriptor.digest.text, descriptor.media_type))
         else:
@@ -162,10 +161,33 @@ def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
     `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
     """
-    with core.database.peek() as tx:
-        found, image = find_repository_with_image(tx, ref, image_id)
+    with core.database.look() as tx:
+        found, row = store.open_image(tx, ref, image_id)
         repository = admit(tx, caller, ref, "BatchGetImage", found)
-    image = _checked(repository, image_id, image)
+    return _active(core, _checked(row, repository, image_id))
+
+
+def find_images(
+    core: Core, caller: Caller, ref: RepositoryRef, image_ids: Sequence[ImageId | EcrateError]
+) -> list[Image | EcrateError]:
+    """Give for each entry what `find_image` gives or raises; one that is an error already is
+    its own answer.
+    """
+
+    def attempt(entry: ImageId | EcrateError) -> Image | EcrateError:
+        if isinstance(entry, EcrateError):
+            return entry
+        try:
+            return _active(core, _find(tx, repository, entry))
+        except EcrateError as error:
+            return error
+
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "BatchGetImage")
+        return [attempt(entry) for entry in image_ids]
+
+
+def _active(core: Core, image: Image) -> Image:
     if image.storage.status_at(core.clock()) != "ACTIVE":
         raise ImageInaccessible
     return image
@@ -186,7 +208,7 @@ def read_manifest(core: Core, image: Image) -> bytes:
     """
     content = core.manifests.get(image.id)
     if content is None:
-        with core.database.peek() as tx:
+        with core.database.look() as tx:
             content = store.read_manifest(tx, image.id)
         if content is None:
             raise ImageNotFound(image.digest.text, "null", "", "")
@@ -205,7 +227,7 @@ def record_pull(core: Core, caller: Caller, ref: RepositoryRef, image: Image) ->
     Nothing is noted where that cannot be done now: a pull needs no room.
     """
     with contextlib.suppress(StorageFull, StoreUnavailable):
-        with core.database.peek() as tx:
+        with core.database.look() as tx:
             if not is_pull_recorded(core, tx, caller, ref.registry):
                 return
         with core.database.write() as tx:
@@ -307,9 +329,9 @@ def list_image_referrers(
     *,
     artifact_types: Sequence[str] = (),
     storage: str = "ACTIVE",
-    after: int = 0,
+    after: Position | None = None,
     limit: int = REFERRERS_PAGE,
-) -> tuple[list[Referrer], int | None]:
+) -> tuple[list[Referrer], Position | None]:
     """Give a page of the images that name `subject`, and where the next one goes on.
 
     Without `artifact_types`, those of any. A subject that does not exist has none. A page ends
@@ -321,6 +343,7 @@ def list_image_referrers(
     with core.database.read() as tx:
         # AWS: listing referrers takes the permission to get images.
         repository = open_repository(tx, caller, ref, "BatchGetImage")
+        last_id = _start(repository, after).image_id
         while len(page) < limit:
             step = min(_REFERRERS_STEP, limit - len(page))
             found = store.list_referrers(
@@ -329,7 +352,7 @@ def list_image_referrers(
                 subject,
                 artifact_types=artifact_types,
                 storage=storage,
-                after=after,
+                after=last_id,
                 limit=step + 1,
                 now=core.clock(),
             )
@@ -337,12 +360,12 @@ def list_image_referrers(
                 # A description repeats no more than the manifest says, and adds its digest.
                 room -= one.size + _DESCRIPTOR_SIZE
                 if room < 0 and page:
-                    return page, page[-1].id
+                    return page, Position(repository.id, page[-1].id)
                 page.append(one)
             if len(found) <= step:
                 return page, None
-            after = page[-1].id
-    return page, after
+            last_id = page[-1].id
+    return page, Position(repository.id, last_id)
 
 
 def update_image_storage_class(
@@ -424,11 +447,10 @@ def _find(tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
         image = store.find_tagged_image(tx, repository.id, image_id.tag)
     elif image_id.digest is not None:
         image = store.find_image(tx, repository.id, image_id.digest.text)
-    return _checked(repository, image_id, image)
+    return _checked(image, repository, image_id)
 
 
-def _checked(repository: Repository, image_id: ImageId, image: Image | None) -> Image:
-    """Give the image that was found under an id; raises as `find_image` does."""
+def _checked(image: Image | None, repository: Repository, image_id: ImageId) -> Image:
     if image is None:
         raise ImageNotFound(
             "null" if image_id.digest is None else image_id.digest.text,

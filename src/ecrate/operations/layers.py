@@ -19,11 +19,10 @@ from ecrate.domain.layers import Layer
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_mounting_blobs
 from ecrate.store import layers as store
-from ecrate.store.database import Transaction
 
 _RENEW_EVERY: Final = 3600.0
 _MOUNT_SOURCES: Final = 16
@@ -58,11 +57,11 @@ def mount_layer(
             with contextlib.suppress(RepositoryNotFound, AccessDenied, InvalidParameter):
                 place = RepositoryRef.parse(ref.registry, name)
                 found = open_repository(tx, caller, place, "GetDownloadUrlForLayer", locks=False)
-                layer = store.find_layer(tx, found.id, digest, core.clock())
-                if layer is None or layer.is_archived:
-                    continue
+                layer = store.find_layer(tx, found.id, digest)
                 # AWS: user guide, "Blob mounting": both repositories are encrypted alike.
-                if found.encryption != repository.encryption:
+                if layer is None or found.encryption != repository.encryption:
+                    continue
+                if store.is_archived_layer(tx, found.id, layer.blob_id, core.clock()):
                     continue
                 blob = store.find_blob(tx, digest)
                 if blob is not None:
@@ -75,7 +74,7 @@ def delete_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) ->
     """Take the layer out of the repository; raises `LayerNotFound`, `LayerInUse`."""
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "BatchDeleteImage")
-        layer = store.find_layer(tx, repository.id, digest, core.clock())
+        layer = store.find_layer(tx, repository.id, digest)
         if layer is None:
             raise LayerNotFound(digest, ref.name, ref.registry.id)
         if not store.unlink_layer(tx, repository.id, layer.blob_id):
@@ -84,10 +83,15 @@ def delete_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) ->
 
 @dataclass(frozen=True, slots=True)
 class LayerAvailability:
-    """One answer of `batch_check_layer_availability`; `layer` is None where there is none."""
+    """One answer of `batch_check_layer_availability`; `layer` is None where there is none.
+
+    `is_archived`: the images that need it are all archived.
+    """
 
     digest: str
     layer: Layer | None
+    media_type: str | None = None
+    is_archived: bool = False
 
 
 def batch_check_layer_availability(
@@ -107,19 +111,33 @@ def check_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> 
     """Give one layer; raises `LayerNotFound`, `LayerInaccessible`. One that `is_fading` has to
     be renewed, and checked again, before a client may be told that it is there.
     """
-    with core.database.peek() as tx:
-        repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        return _readable_layer(core, tx, repository, digest)
+    return _readable_layer(core, caller, ref, digest, "BatchCheckLayerAvailability")[1]
 
 
-def _readable_layer(core: Core, tx: Transaction, repository: Repository, digest: str) -> Layer:
-    name, registry = repository.ref.name, repository.ref.registry
-    layer = store.find_layer(tx, repository.id, digest, core.clock())
-    if layer is None:
-        raise LayerNotFound(digest, name, registry.id)
-    if layer.is_archived:
-        raise LayerInaccessible(digest, name, registry.id)
-    return layer
+def _readable_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str, action: str
+) -> tuple[Repository, Layer]:
+    with core.database.look() as tx:
+        found, layer, has_archived = store.open_layer(tx, ref, digest)
+        repository = admit(tx, caller, ref, action, found)
+        if layer is None:
+            raise LayerNotFound(digest, ref.name, ref.registry.id)
+        if has_archived and store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock()):
+            raise LayerInaccessible(digest, ref.name, ref.registry.id)
+    return repository, layer
+
+
+def _downloadable_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str
+) -> tuple[Repository, Layer]:
+    repository, layer = _readable_layer(core, caller, ref, digest, "GetDownloadUrlForLayer")
+    if core.parity:
+        with core.database.look() as tx:
+            media_type = store.find_layer_media_type(tx, repository.id, layer.blob_id)
+        if media_type is None:
+            # AWS: API reference of GetDownloadUrlForLayer: only layers that an image refers to.
+            raise LayerInaccessible(digest, ref.name, ref.registry.id)
+    return repository, layer
 
 
 def is_fading(core: Core, layer: Layer) -> bool:
@@ -137,24 +155,20 @@ def renew_layers(core: Core, caller: Caller, ref: RepositoryRef, digests: Sequen
 def _availability(
     core: Core, caller: Caller, ref: RepositoryRef, digests: Sequence[str]
 ) -> list[LayerAvailability]:
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        found = store.find_layers(tx, repository.id, digests, core.clock())
-    return [LayerAvailability(digest, found.get(digest)) for digest in digests]
+        found = store.list_layers(tx, repository.id, digests, core.clock())
+    return [LayerAvailability(digest, *found.get(digest, (None,))) for digest in digests]
 
 
 def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
     """Give a layer that the caller may download; raises `LayerNotFound`, `LayerInaccessible`."""
-    with core.database.peek() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        return _readable_layer(core, tx, repository, digest)
+    return _downloadable_layer(core, caller, ref, digest)[1]
 
 
 def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
     """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
-    with core.database.peek() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer")
-        _readable_layer(core, tx, repository, digest)
+    repository, _ = _downloadable_layer(core, caller, ref, digest)
     payload = {
         "repository": repository.id,
         "digest": digest,
@@ -168,9 +182,12 @@ def find_layer_to_download(core: Core, seal: str) -> Layer:
     `LayerNotFound` when the layer or its repository is gone, or archived.
     """
     payload = core.seals.open(_DOWNLOAD, seal, core.clock())
-    with core.database.peek() as tx:
-        layer = store.find_layer(tx, payload["repository"], payload["digest"], core.clock())
-    if layer is None or layer.is_archived:
+    repository_id = payload["repository"]
+    with core.database.look() as tx:
+        layer = store.find_layer(tx, repository_id, payload["digest"])
+        if layer and store.is_archived_layer(tx, repository_id, layer.blob_id, core.clock()):
+            layer = None
+    if layer is None:
         raise LayerNotFound(payload["digest"], "", "")
     return layer
 

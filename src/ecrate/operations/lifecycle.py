@@ -26,6 +26,7 @@ from ecrate.domain.lifecycle_grammar import parse_lifecycle_policy
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
+from ecrate.operations.audit import record_lifecycle, settle_audit
 from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.images import delete_whole_image
@@ -282,6 +283,7 @@ def _execute(
     for batch in _batches([*evaluation.verdicts, *evaluation.strays]):
         if not may_go_on():
             return _Outcome.OVER
+        settle_audit(core)
         with core.database.write() as tx:
             is_there = bool(lock_repositories(tx, [due.repository_id]))
             stored = store.find_policy(tx, due.repository_id)
@@ -291,7 +293,10 @@ def _execute(
             priorities = {group[0].rule_priority for group in batch}
             if not _are_kept(tx, repository, policy, evaluation, priorities):
                 return _Outcome.STALE
-            count += sum(_do(core, tx, repository, group) for group in batch)
+            done = [verdict for group in batch for verdict in _do(core, tx, repository, group)]
+        count += len(done)
+        if done:
+            record_lifecycle(core, due.ref, due.text, done)
     if count:
         _LOG.info("lifecycle policy of %s: %d images expired or archived", due.ref.arn, count)
     return _Outcome.DONE
@@ -334,19 +339,21 @@ def _are_kept(
     return True
 
 
-def _do(core: Core, tx: Transaction, repository: Repository, group: Sequence[Verdict]) -> int:
+def _do(
+    core: Core, tx: Transaction, repository: Repository, group: Sequence[Verdict]
+) -> list[Verdict]:
     """Do with a subject and its referrers what was decided, unless the subject has changed since
-    then; a referrer that has is left out. Give how many images it was done with.
+    then; a referrer that has is left out. Give the verdicts that were carried out.
     """
     there = store.read_images_again(tx, repository.id, [verdict.image.id for verdict in group])
-    count = 0
+    done: list[Verdict] = []
     for verdict in group:
         is_same = there.get(verdict.image.id) == verdict.image
         if is_same and _has_cause(tx, repository, verdict) and _act(core, tx, repository, verdict):
-            count += 1
+            done.append(verdict)
         elif not verdict.is_following:
             break
-    return count
+    return done
 
 
 def _has_cause(tx: Transaction, repository: Repository, verdict: Verdict) -> bool:

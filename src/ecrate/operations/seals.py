@@ -21,7 +21,7 @@ class Seals:
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._keys: dict[str, bytes] = {}
+        self._macs: dict[str, hmac.HMAC] = {}
 
     def seal(self, purpose: str, payload: dict[str, Any]) -> str:
         """Give the sealed form of `payload`; a member `exp` (epoch seconds) limits its time."""
@@ -51,7 +51,10 @@ class Seals:
         return urlsafe_b64encode(digest).decode()[:40]
 
     def _mac(self, purpose: str, body: bytes) -> str:
-        key = self._keys.get(purpose)
-        if key is None:
-            key = self._keys[purpose] = hmac.digest(self._secret, purpose.encode(), "sha256")
-        return urlsafe_b64encode(hmac.digest(key, body, "sha256")).rstrip(b"=").decode()
+        known = self._macs.get(purpose)
+        if known is None:
+            key = hmac.digest(self._secret, purpose.encode(), "sha256")
+            known = self._macs[purpose] = hmac.new(key, digestmod="sha256")
+        mac = known.copy()  # hashes the key in once for all, which is half the work
+        mac.update(body)
+        return urlsafe_b64encode(mac.digest()).rstrip(b"=").decode()

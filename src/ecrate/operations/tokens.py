@@ -33,14 +33,6 @@ class AuthorizationToken:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """Who signs with a key, and the secret its signature has to be made with."""
-
-    caller: Caller
-    secret: str
-
-
 def secret_of(core: Core, key_id: str) -> str:
     """Give the secret of an access key: it follows from the server's secret and the key's id,
     so that no secret is stored anywhere.
@@ -55,11 +47,11 @@ def fingerprint_of(seals: Seals) -> str:
 
 def is_own_secret(core: Core) -> bool:
     """Tell whether the database's access keys follow from this server's secret."""
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         return find_fingerprint(tx) == fingerprint_of(core.seals)
 
 
-def credentials_of(core: Core, key_id: str, session_token: str | None, region: str) -> Credentials:
+def caller_of(core: Core, key_id: str, session_token: str | None, region: str) -> Caller:
     """Give whom a key speaks for, as the store of record has it now.
 
     Raises `UnknownAccessKey`, `ExpiredToken`. In open mode every key id is good, and one of 12
@@ -67,13 +59,13 @@ def credentials_of(core: Core, key_id: str, session_token: str | None, region: s
     """
     if core.is_open and not (session_token and key_id.startswith(SESSION_PREFIX)):
         account = key_id if RegistryRef.is_id(key_id) else core.default_registry.id
-        root = Caller(f"arn:aws:iam::{account}:root", key_id, RegistryRef(account, region))
-        return Credentials(replace(root, is_root=True), "")
+        root = f"arn:aws:iam::{account}:root"
+        return Caller(root, key_id, RegistryRef(account, region), is_root=True)
     if session_token is not None:
         return _session(core, key_id, session_token, region)
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         key = find_access_key(tx, key_id)
-    return Credentials(_caller(key.principal, key.id, region), secret_of(core, key_id))
+    return _caller(key.principal, key.id, region)
 
 
 def _caller(principal: PrincipalRecord, key_id: str, region: str) -> Caller:
@@ -86,14 +78,14 @@ def _caller(principal: PrincipalRecord, key_id: str, region: str) -> Caller:
     )
 
 
-def _session(core: Core, key_id: str, session_token: str, region: str) -> Credentials:
+def _session(core: Core, key_id: str, session_token: str, region: str) -> Caller:
     try:
         payload = core.seals.open(SESSION, session_token, core.clock())
     except InvalidToken:
         raise UnknownAccessKey from None
     if payload["id"] != key_id:
         raise UnknownAccessKey
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         principal = find_principal_by_id(tx, payload["principal"])
         if principal is None:
             raise UnknownAccessKey
@@ -102,13 +94,13 @@ def _session(core: Core, key_id: str, session_token: str, region: str) -> Creden
             find_access_key(tx, payload["parent"])
     caller = _caller(principal, key_id, region)
     if principal.kind == "role":
-        caller = replace(
+        return replace(
             caller,
             arn=session_arn(principal, payload["name"]),
             role_arn=principal.arn,
             session_policy=payload["policy"],
         )
-    return Credentials(caller, secret_of(core, key_id))
+    return caller
 
 
 def session_arn(role: PrincipalRecord, name: str) -> str:
@@ -148,7 +140,7 @@ def authenticate_token(core: Core, password: str) -> Caller:
 
 
 def _holder(core: Core, payload: dict[str, Any]) -> Caller:
-    caller = credentials_of(core, payload["key"], payload.get("session"), payload["region"]).caller
+    caller = caller_of(core, payload["key"], payload.get("session"), payload["region"])
     if caller.registry.id != payload["account"]:
         raise InvalidToken
     return caller
@@ -156,10 +148,11 @@ def _holder(core: Core, payload: dict[str, Any]) -> Caller:
 
 def authenticate_key(core: Core, key_id: str, secret: str) -> Caller:
     """Give the caller of an access key used as user name and password, in the default region."""
-    found = credentials_of(core, key_id, None, core.default_registry.region)
-    if not core.is_open and not hmac.compare_digest(found.secret.encode(), secret.encode()):
+    caller = caller_of(core, key_id, None, core.default_registry.region)
+    expected = secret_of(core, key_id)
+    if not core.is_open and not hmac.compare_digest(expected.encode(), secret.encode()):
         raise UnknownAccessKey
-    return found.caller
+    return caller
 
 
 def issue_bearer(core: Core, caller: Caller, password: str | None) -> str:

@@ -27,11 +27,12 @@ from ecrate.domain.errors import (
     UploadNotFound,
 )
 from ecrate.domain.layers import MAX_PARTS, MIB, MIN_PART_SIZE, Part, Upload
-from ecrate.domain.names import ALGORITHMS, Digest, RepositoryRef
+from ecrate.domain.names import Digest, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.authorization import Opener, open_repository
 from ecrate.operations.core import Core
 from ecrate.store import layers as store
+from ecrate.store.blobs import insert_garbage
 from ecrate.store.database import Transaction
 from ecrate.store.repositories import lock_repositories
 
@@ -70,7 +71,7 @@ def find_upload(
     core: Core, caller: Caller, ref: RepositoryRef, upload_id: str, action: str
 ) -> Upload:
     """Give the upload as its row has it now; raises `UploadNotFound`."""
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         repository = open_repository(tx, caller, ref, action)
         upload = store.find_upload(tx, upload_id, repository.id, caller.arn)
     if upload is None:
@@ -252,7 +253,7 @@ def complete_layer_upload(
 ) -> Digest:
     """Make the upload a layer of the repository and give its digest.
 
-    `digests` are the client's; one whose algorithm is not known here is not checked. The first
+    `digests` are the client's; one whose algorithm is not taken here is not checked. The first
     answer is kept for an hour and given again to a retry. Raises `EmptyUpload`,
     `LayerPartTooSmall`, `InvalidLayer`, `LayerAlreadyExists`; only the last ends the upload.
     """
@@ -260,7 +261,7 @@ def complete_layer_upload(
     if upload.completed_digest is None:
         upload = _complete(core, caller, ref, upload, digests, may_be_empty=may_be_empty)
     digest = Digest(upload.completed_digest or "")
-    if digest.text not in digests and any(_is_checkable(given) for given in digests):
+    if digest.text not in digests and any(_is_checkable(core, given) for given in digests):
         raise InvalidLayer(", ".join(digests), digest.text)
     if upload.existed:
         raise LayerAlreadyExists(digest.text, ref.name, ref.registry.id)
@@ -309,7 +310,7 @@ def _complete(
 
 def _verified_digest(core: Core, upload: Upload, digests: Sequence[str]) -> Digest:
     """Give the digest under which the layer is stored: the one given that its bytes have."""
-    checkable = [Digest(given) for given in digests if _is_checkable(given)]
+    checkable = [Digest(given) for given in digests if _is_checkable(core, given)]
     algorithms = [digest.algorithm for digest in checkable] or ["sha256"]
     actual = [Digest(f"{name}:{_hexdigest(core, upload, name)}") for name in set(algorithms)]
     for digest in checkable:
@@ -323,8 +324,8 @@ def _verified_digest(core: Core, upload: Upload, digests: Sequence[str]) -> Dige
     return actual[0]
 
 
-def _is_checkable(digest: str) -> bool:
-    return digest.partition(":")[0] in ALGORITHMS
+def _is_checkable(core: Core, digest: str) -> bool:
+    return digest.partition(":")[0] in core.algorithms
 
 
 def _hexdigest(core: Core, upload: Upload, algorithm: str) -> str:
@@ -345,7 +346,7 @@ def _hexdigest(core: Core, upload: Upload, algorithm: str) -> str:
 def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest) -> Upload:
     """Write the rows: the bytes become the blob of their digest, unless it has some already."""
     now = core.clock()
-    with core.database.peek() as tx:
+    with core.database.look() as tx:
         kept = store.find_blob(tx, digest.text)
     # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
     is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
@@ -362,7 +363,7 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
         store.complete_upload(tx, upload.id, digest, now, existed=existed)
         if unused is not None:
             # Nothing ever referred to these bytes, so they need no quarantine.
-            store.insert_garbage(tx, [(unused, None, upload.size)], 0.0)
+            insert_garbage(tx, [(unused, None, upload.size)], 0.0)
     return replace(upload, completed_digest=digest.text, existed=existed)
 
 

@@ -65,10 +65,8 @@ class Database(Protocol):
     def read(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that sees one snapshot and changes nothing."""
 
-    def peek(self) -> AbstractContextManager[Transaction]:
-        """Open for a few statements that change nothing, each of which sees what is committed
-        when it runs: cheaper than a snapshot where the server is elsewhere.
-        """
+    def look(self) -> AbstractContextManager[Transaction]:
+        """Open what costs less than `read`: each statement sees a snapshot of its own."""
 
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that is durable when the block ends; an exception undoes it.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ecrate.store.blobs import insert_garbage, lock_blobs, note_unlinked
 from ecrate.store.database import Row, Transaction
-from ecrate.store.layers import insert_garbage, lock_blobs, note_unlinked
 from ecrate.store.repositories import lock_repositories
 
 _LAPSED = (

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ecrate.domain.images import Image, Manifest, Referrer, Storage
-from ecrate.domain.names import Digest
+from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.store.database import Row, Transaction
+from ecrate.store.repositories import NAMED, OPENED_COLUMNS, OPENED_COUNT, Opened, opened
 
-IMAGE_COLUMNS = (
+_COLUMNS = (
     "i.id, i.digest, i.media_type, i.artifact_media_type, i.size, i.pushed_at, i.last_pulled_at, "
     "i.subject, i.tag_count, i.status, i.archived_at, i.activated_at"
 )
@@ -24,6 +25,18 @@ _STORAGE = {
     "ACTIVATING": " AND i.status <> 'ACTIVE' AND i.status = 'ACTIVATING' AND i.activated_at > ?",
     "ANY": " AND ? IS NOT NULL",
 }
+
+_OPEN_BY_TAG = (
+    f"SELECT {OPENED_COLUMNS}, {_COLUMNS} FROM repositories r "  # noqa: S608 - constants
+    "LEFT JOIN tags t ON t.repository_id = r.id AND t.tag = ? "
+    "LEFT JOIN images i ON i.id = t.image_id "
+    f"WHERE {NAMED}"
+)
+_OPEN_BY_DIGEST = (
+    f"SELECT {OPENED_COLUMNS}, {_COLUMNS} FROM repositories r "  # noqa: S608 - constants
+    "LEFT JOIN images i ON i.repository_id = r.id AND i.digest = ? "
+    f"WHERE {NAMED}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +53,11 @@ class ImageReferences:
 
 def find_image(tx: Transaction, repository_id: int, digest: str) -> Image | None:
     row = tx.one(
-        f"SELECT {IMAGE_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.digest = ?",  # noqa: S608 - constants
+        f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.digest = ?",  # noqa: S608 - constants
         repository_id,
         digest,
     )
-    return None if row is None else image_of(row)
+    return None if row is None else _image(row)
 
 
 def find_images(tx: Transaction, repository_id: int, digests: Sequence[str]) -> dict[str, Image]:
@@ -54,23 +67,41 @@ def find_images(tx: Transaction, repository_id: int, digests: Sequence[str]) -> 
         some = digests[start : start + _STEP]
         marks = ", ".join("?" * len(some))
         rows = tx.all(
-            f"SELECT {IMAGE_COLUMNS} FROM images i "  # noqa: S608 - constants
+            f"SELECT {_COLUMNS} FROM images i "  # noqa: S608 - constants
             f"WHERE i.repository_id = ? AND i.digest IN ({marks})",
             repository_id,
             *some,
         )
-        found.update((row[1], image_of(row)) for row in rows)
+        found.update((row[1], _image(row)) for row in rows)
     return found
 
 
 def find_tagged_image(tx: Transaction, repository_id: int, tag: str) -> Image | None:
     row = tx.one(
-        f"SELECT {IMAGE_COLUMNS} FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
+        f"SELECT {_COLUMNS} FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
         "WHERE t.repository_id = ? AND t.tag = ?",
         repository_id,
         tag,
     )
-    return None if row is None else image_of(row)
+    return None if row is None else _image(row)
+
+
+def open_image(
+    tx: Transaction, ref: RepositoryRef, image_id: ImageId
+) -> tuple[Opened, Image | None]:
+    """Ask for a repository with its policies, and for an image in it by tag, else by digest.
+
+    One statement for all that a pull has to know; on PostgreSQL that is one round trip.
+    """
+    row = tx.one(
+        _OPEN_BY_DIGEST if image_id.tag is None else _OPEN_BY_TAG,
+        image_id.tag or (image_id.digest and image_id.digest.text),
+        ref.registry.id,
+        ref.registry.region,
+        ref.name,
+    )
+    has_image = row is not None and row[OPENED_COUNT] is not None
+    return opened(tx, ref, row), _image(row[OPENED_COUNT:]) if row and has_image else None
 
 
 def read_manifest(tx: Transaction, image_id: int) -> bytes | None:
@@ -234,14 +265,14 @@ def list_images(
     at the time `now`.
     """
     rows = tx.all(
-        f"SELECT {IMAGE_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.id > ?"  # noqa: S608 - constants
+        f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.id > ?"  # noqa: S608 - constants
         f"{_STATUS[status]}{_STORAGE[storage]} ORDER BY i.id LIMIT ?",
         repository_id,
         after,
         now,
         limit,
     )
-    return [image_of(row) for row in rows]
+    return [_image(row) for row in rows]
 
 
 def list_image_ids(
@@ -340,11 +371,11 @@ def update_storage(tx: Transaction, image_id: int, storage: Storage) -> None:
 def list_children(tx: Transaction, image_id: int) -> list[Image]:
     """Give the images that this index lists."""
     rows = tx.all(
-        f"SELECT {IMAGE_COLUMNS} FROM image_children c JOIN images i ON i.id = c.child_id "  # noqa: S608 - constants
+        f"SELECT {_COLUMNS} FROM image_children c JOIN images i ON i.id = c.child_id "  # noqa: S608 - constants
         "WHERE c.image_id = ? ORDER BY i.id",
         image_id,
     )
-    return [image_of(row) for row in rows]
+    return [_image(row) for row in rows]
 
 
 def is_listed_by_active(tx: Transaction, image_id: int) -> bool:
@@ -363,7 +394,7 @@ def record_pull(tx: Transaction, image_id: int, now: float) -> None:
     tx.run("UPDATE images SET last_pulled_at = ? WHERE id = ?", now, image_id)
 
 
-def image_of(row: Row) -> Image:
+def _image(row: Row) -> Image:
     return Image(
         id=row[0],
         digest=Digest(row[1]),

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from ecrate.domain.layers import Layer, Upload
-from ecrate.domain.names import Digest, RegistryRef
+from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
+from ecrate.store.blobs import insert_garbage, note_unlinked
 from ecrate.store.database import Row, Transaction
 from ecrate.store.images import ACTIVE_IMAGE
+from ecrate.store.repositories import NAMED, OPENED_COLUMNS, OPENED_COUNT, Opened, opened
 
 _STEP = 500
 _REFERENCES = (
     "FROM image_layers r JOIN images i ON i.id = r.image_id "
     "WHERE r.repository_id = l.repository_id AND r.blob_id = l.blob_id"
 )
-_LAYER = (
-    "b.digest, b.id, b.size, b.key, l.touched_at, "
+_USE = (
     f"(SELECT r.media_type {_REFERENCES} LIMIT 1), "
     f"l.image_count > 0 AND NOT EXISTS (SELECT 1 {_REFERENCES} AND {ACTIVE_IMAGE})"
 )
@@ -25,33 +26,104 @@ _UPLOAD = (
 )
 
 
-def find_layer(tx: Transaction, repository_id: int, digest: str, now: float) -> Layer | None:
+def find_layer(tx: Transaction, repository_id: int, digest: str) -> Layer | None:
     """Give the layer if this repository has it; another repository's does not count."""
-    return find_layers(tx, repository_id, [digest], now).get(digest)
+    row = tx.one(
+        "SELECT b.id, b.size, b.key, l.touched_at FROM blobs b "
+        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? WHERE b.digest = ?",
+        repository_id,
+        digest,
+    )
+    return None if row is None else Layer(row[0], Digest(digest), row[1], row[2], row[3])
 
 
-def find_layers(
+def list_layers(
     tx: Transaction, repository_id: int, digests: Sequence[str], now: float
-) -> dict[str, Layer]:
-    """Give, by digest, those of the layers that this repository has."""
-    found: dict[str, Layer] = {}
+) -> dict[str, tuple[Layer, str | None, bool]]:
+    """Give, by digest, those of the layers that this repository has: with a media type under
+    which an image of it refers to the layer, and whether all such images are archived.
+    """
+    found: dict[str, tuple[Layer, str | None, bool]] = {}
     for start in range(0, len(digests), _STEP):
         some = digests[start : start + _STEP]
         marks = ", ".join("?" * len(some))
         rows = tx.all(
-            f"SELECT {_LAYER} FROM blobs b JOIN layers l ON l.blob_id = b.id "  # noqa: S608 - constants
-            f"AND l.repository_id = ? WHERE b.digest IN ({marks})",
+            f"SELECT b.digest, b.id, b.size, b.key, l.touched_at, {_USE} FROM blobs b "  # noqa: S608 - constants
+            f"JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? "
+            f"WHERE b.digest IN ({marks})",
             now,
             repository_id,
             *some,
         )
-        found.update((row[0], _layer(row)) for row in rows)
+        for digest, blob_id, size, key, touched_at, media_type, is_archived in rows:
+            layer = Layer(blob_id, Digest(digest), size, key, touched_at)
+            found[digest] = layer, media_type, bool(is_archived)
     return found
 
 
-def _layer(row: Row) -> Layer:
-    digest, blob_id, size, key, touched_at, media_type, is_archived = row
-    return Layer(blob_id, Digest(digest), size, key, touched_at, media_type, bool(is_archived))
+def list_blob_ids(tx: Transaction, repository_id: int, digests: Sequence[str]) -> dict[str, int]:
+    """Give, by digest, the blob ids of those of the layers that this repository has."""
+    found: dict[str, int] = {}
+    for start in range(0, len(digests), _STEP):
+        some = digests[start : start + _STEP]
+        marks = ", ".join("?" * len(some))
+        rows = tx.all(
+            "SELECT b.digest, b.id FROM blobs b JOIN layers l ON l.blob_id = b.id "  # noqa: S608 - places
+            f"AND l.repository_id = ? WHERE b.digest IN ({marks})",
+            repository_id,
+            *some,
+        )
+        found.update(rows)
+    return found
+
+
+def open_layer(
+    tx: Transaction, ref: RepositoryRef, digest: str
+) -> tuple[Opened, Layer | None, bool]:
+    """Ask for a repository with its policies, for a layer of it, and whether the repository has
+    images that are archived, so that the layer may be (`is_archived_layer`).
+    """
+    row = tx.one(
+        f"SELECT {OPENED_COLUMNS}, b.id, b.size, b.key, l.touched_at, "  # noqa: S608 - constants
+        "EXISTS (SELECT 1 FROM images i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE') "
+        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? "
+        f"LEFT JOIN layers l ON l.repository_id = r.id AND l.blob_id = b.id WHERE {NAMED}",
+        digest,
+        ref.registry.id,
+        ref.registry.region,
+        ref.name,
+    )
+    found = opened(tx, ref, row)
+    if row is None or row[OPENED_COUNT + 3] is None:
+        return found, None, False
+    blob_id, size, key, touched_at, has_archived = row[OPENED_COUNT:]
+    return found, Layer(blob_id, Digest(digest), size, key, touched_at), bool(has_archived)
+
+
+def find_layer_media_type(tx: Transaction, repository_id: int, blob_id: int) -> str | None:
+    """Give the media type under which an image of the repository refers to the layer."""
+    row = tx.one(
+        "SELECT media_type FROM image_layers WHERE repository_id = ? AND blob_id = ? LIMIT 1",
+        repository_id,
+        blob_id,
+    )
+    return None if row is None else str(row[0])
+
+
+def is_archived_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:
+    """Tell whether images of the repository need the layer, and none of them is active."""
+    return (
+        tx.one(
+            "SELECT 1 FROM layers l WHERE l.repository_id = ? AND l.blob_id = ? "  # noqa: S608 - a constant
+            "AND l.image_count > 0 AND NOT EXISTS (SELECT 1 FROM image_layers r "
+            "JOIN images i ON i.id = r.image_id WHERE r.repository_id = l.repository_id "
+            f"AND r.blob_id = l.blob_id AND {ACTIVE_IMAGE})",
+            repository_id,
+            blob_id,
+            now,
+        )
+        is not None
+    )
 
 
 def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], now: float) -> None:
@@ -159,24 +231,6 @@ def unlink_layer(tx: Transaction, repository_id: int, blob_id: int) -> bool:
     return bool(removed)
 
 
-def note_unlinked(tx: Transaction, blob_ids: Iterable[int]) -> None:
-    """Tell the collector that these blobs have lost a link in this transaction."""
-    ordered = sorted(set(blob_ids))
-    for start in range(0, len(ordered), _STEP):
-        some = ordered[start : start + _STEP]
-        lock_blobs(tx, some)
-        tx.many(
-            "INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING",
-            [(blob_id,) for blob_id in some],
-        )
-
-
-def lock_blobs(tx: Transaction, ids: Sequence[int]) -> None:
-    """Keep the links of these blobs as they are; with several calls, lower ids come first."""
-    marks = ", ".join("?" * len(ids))
-    tx.all(f"SELECT id FROM blobs WHERE id IN ({marks}) ORDER BY id FOR UPDATE", *ids)  # noqa: S608 - places
-
-
 def insert_upload(tx: Transaction, upload: Upload) -> None:
     tx.run(
         "INSERT INTO uploads (id, repository_id, principal, hash_state, touched_at) "
@@ -248,17 +302,6 @@ def delete_upload(tx: Transaction, upload_id: str, now: float) -> bool:
     )
     insert_garbage(tx, [(key, None, size) for key, size in deleted], now)
     return bool(deleted)
-
-
-def insert_garbage(
-    tx: Transaction, items: Sequence[tuple[str, str | None, int]], now: float
-) -> None:
-    """Hand keys with their digests and sizes to the collector."""
-    tx.many(
-        "INSERT INTO garbage (key, digest, size, removed_at) VALUES (?, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
-        [(*item, now) for item in items],
-    )
 
 
 def _upload(row: Row) -> Upload:

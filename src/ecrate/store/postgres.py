@@ -230,8 +230,8 @@ class PostgresDatabase:
     def read(self) -> _Read:
         return _Read(self)
 
-    def peek(self) -> _Peek:
-        return _Peek(self)
+    def look(self) -> _Look:
+        return _Look(self)
 
     def write(self) -> _Write:
         return _Write(self)
@@ -345,7 +345,7 @@ class _Borrowed:
             self._transaction.command(b"ROLLBACK")
 
 
-class _Peek(_Borrowed):
+class _Look(_Borrowed):
     __slots__ = ()
 
 

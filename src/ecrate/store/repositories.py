@@ -6,37 +6,43 @@ import json
 from collections.abc import Collection
 
 from ecrate.domain.errors import RepositoryAlreadyExists, RepositoryNotFound
-from ecrate.domain.images import Image
-from ecrate.domain.names import ImageId, RegistryRef, RepositoryRef
+from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.repositories import (
     Encryption,
     Repository,
     RepositorySettings,
     TagMutability,
 )
+from ecrate.domain.values import value
+from ecrate.store.blobs import insert_garbage, note_unlinked
 from ecrate.store.database import Row, Transaction
 from ecrate.store.identities import find_registry_policy
-from ecrate.store.images import IMAGE_COLUMNS, image_of
-from ecrate.store.layers import insert_garbage, note_unlinked
 
 _COLUMNS = (
     "id, name, created_at, tag_mutability, tag_mutability_filters, scan_on_push, "
     "encryption_type, kms_key, image_count"
 )
-_WITH_POLICIES = (
-    f"r.{_COLUMNS.replace(', ', ', r.')}, "  # noqa: S608 - a constant
+# For one statement with more joined to it; `opened` makes the columns what they are.
+OPENED_COLUMNS = (
+    "r.id, r.name, r.created_at, r.tag_mutability, r.tag_mutability_filters, r.scan_on_push, "
+    "r.encryption_type, r.kms_key, r.image_count, "
     "(SELECT document FROM repository_policies WHERE repository_id = r.id), "
-    "(SELECT document FROM registry_policies WHERE registry_id = ? AND region = ?)"
+    "(SELECT document FROM registry_policies p WHERE p.registry_id = r.registry_id "
+    "AND p.region = r.region)"
 )
-_WIDTH = _COLUMNS.count(",") + 3
-_DIGEST = "LEFT JOIN images i ON i.repository_id = r.id AND i.digest = ?"
-_TAG = (
-    "LEFT JOIN tags t ON t.repository_id = r.id AND t.tag = ? "
-    "LEFT JOIN images i ON i.id = t.image_id"
-)
+OPENED_COUNT = 11
+NAMED = "r.registry_id = ? AND r.region = ? AND r.name = ?"
 
-# The repository, its policy, and the registry's policy.
-Found = tuple[Repository | None, str | None, str | None]
+
+@value
+class Opened:
+    """A repository by name, not yet authorized: itself, its policy and its registry's, each
+    None where there is none.
+    """
+
+    repository: Repository | None
+    policy: str | None
+    registry_policy: str | None
 
 
 def insert_repository(
@@ -95,57 +101,26 @@ def lock_repositories(tx: Transaction, ids: Collection[int]) -> list[int]:
     return [row[0] for row in rows]
 
 
-def find_repository_with_policies(
-    tx: Transaction, ref: RepositoryRef, *, locks: bool = True
-) -> Found:
-    """Give the repository, its policy and the registry's, each None where there is none.
-
-    In a write the repository is locked, unless without `locks`. One statement instead of three
-    saves some 20 microseconds of every request, and two ways to a server.
+def open_by_name(tx: Transaction, ref: RepositoryRef, *, locks: bool = True) -> Opened:
+    """Ask for the repository and all policies at once: one statement instead of three saves
+    some 20 microseconds of every request. In a write the repository is locked, unless without
+    `locks`.
     """
-    registry = ref.registry
     row = tx.one(
-        f"SELECT {_WITH_POLICIES} FROM repositories r "  # noqa: S608 - constants
-        "WHERE r.registry_id = ? AND r.region = ? AND r.name = ?"
-        f"{' FOR UPDATE' if locks else ''}",
-        *(registry.id, registry.region) * 2,
+        f"SELECT {OPENED_COLUMNS} FROM repositories r "  # noqa: S608 - a constant
+        f"WHERE {NAMED}{' FOR UPDATE' if locks else ''}",
+        ref.registry.id,
+        ref.registry.region,
         ref.name,
     )
-    return _found(tx, registry, row)
+    return opened(tx, ref, row)
 
 
-def find_repository_with_image(
-    tx: Transaction, ref: RepositoryRef, image_id: ImageId
-) -> tuple[Found, Image | None]:
-    """Give what `find_repository_with_policies` gives, and the image that the tag is at, or
-    without a tag that of the digest: what a pull asks for, in one statement.
-    """
-    registry = ref.registry
-    image, name = (
-        (_DIGEST, image_id.digest and image_id.digest.text)
-        if image_id.tag is None
-        else (_TAG, image_id.tag)
-    )
-    row = tx.one(
-        f"SELECT {_WITH_POLICIES}, {IMAGE_COLUMNS} FROM repositories r {image} "  # noqa: S608 - constants
-        "WHERE r.registry_id = ? AND r.region = ? AND r.name = ?",
-        registry.id,
-        registry.region,
-        name,
-        registry.id,
-        registry.region,
-        ref.name,
-    )
+def opened(tx: Transaction, ref: RepositoryRef, row: Row | None) -> Opened:
+    """Read a row that begins with `OPENED_COLUMNS`, None where no repository has the name."""
     if row is None:
-        return _found(tx, registry, None), None
-    mine, its = row[:_WIDTH], row[_WIDTH:]
-    return _found(tx, registry, mine), None if its[0] is None else image_of(its)
-
-
-def _found(tx: Transaction, registry: RegistryRef, row: Row | None) -> Found:
-    if row is None:
-        return None, None, find_registry_policy(tx, registry)
-    return _repository(registry, row[:-2]), row[-2], row[-1]
+        return Opened(None, None, find_registry_policy(tx, ref.registry))
+    return Opened(_repository(ref.registry, row[:9]), row[9], row[10])
 
 
 def list_repositories(

@@ -2,6 +2,14 @@
 
 Writers take turns on a lock file before BEGIN IMMEDIATE: the kernel wakes the next one at once,
 where SQLite's own busy handler sleeps up to 100 ms between tries.
+
+Writers of one process that wait for each other share a commit. Whoever ends its block while
+another waits leaves the transaction open to it, and both return once it is committed:
+
+    A: BEGIN, block ---------------. waits ---------------------------. returns
+    B:        waits for its turn   SAVEPOINT, block, RELEASE, COMMIT   returns
+
+One that fails takes back its own savepoint only.
 """
 
 from __future__ import annotations
@@ -22,6 +30,8 @@ from ecrate.store.database import ConstraintError, Row
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
+# How many writes share a commit at the most, so that the first of them need not wait for ever.
+_SHARED: Final = 64
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -117,6 +127,9 @@ class SqliteDatabase:
         self._readers: deque[sqlite3.Connection] = deque()
         self._writer = connect(path)
         self._turn = threading.Lock()
+        self._guard = threading.Lock()
+        self.waiting = 0  # writers, for their turn
+        self._commit: _Commit | None = None
         self._lock_file = os.open(
             path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600
         )
@@ -124,7 +137,8 @@ class SqliteDatabase:
     def read(self) -> _Read:
         return _Read(self)
 
-    peek = read
+    def look(self) -> _Look:
+        return _Look(self)
 
     def write(self) -> _Write:
         return _Write(self)
@@ -140,36 +154,95 @@ class SqliteDatabase:
         self._readers.append(connection)
 
     def begin_write(self) -> sqlite3.Connection:
-        """Wait for this process's turn among its threads, then among the processes."""
+        """Wait for this process's turn among its threads, and then, unless a transaction was left
+        open for it, among the processes.
+        """
+        with self._guard:
+            self.waiting += 1
         self._turn.acquire()
+        with self._guard:
+            self.waiting -= 1
         try:
-            fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-            self._writer.execute("BEGIN IMMEDIATE")
-        except BaseException:
-            self._release()
+            if self._commit is None:
+                fcntl.flock(self._lock_file, fcntl.LOCK_EX)
+                self._writer.execute("BEGIN IMMEDIATE")
+                self._commit = _Commit()
+            else:
+                self._writer.execute("SAVEPOINT own")
+        except BaseException as error:
+            self._finish(error)
             raise
         return self._writer
 
-    def end_write(self, *, commit: bool) -> None:
-        """Commit or roll back, and let the next writer in."""
+    def end_write(self, error: BaseException | None) -> None:
+        """Return when what the block wrote is durable, or with an error take it back; either way
+        let the next writer in.
+        """
+        commit = self._commit
+        assert commit is not None  # noqa: S101 - begun by this thread
         try:
-            if commit:
+            if error is None:
+                commit.size += 1
+            elif commit.size and self._writer.in_transaction:
+                self._writer.execute("ROLLBACK TO own")
+        except sqlite3.Error as failure:
+            error = failure
+            self._finish(failure)
+            raise
+        if not self._writer.in_transaction:
+            # After some errors (a full disk, say) SQLite rolls back everything by itself.
+            self._finish(error)
+        elif self.waiting and 0 < commit.size < _SHARED:
+            self._turn.release()
+        else:
+            self._finish()
+        if error is None:
+            commit.wait()
+
+    def _finish(self, error: BaseException | None = None) -> None:
+        """Commit for all who share it; with an error, for none of them."""
+        commit, self._commit = self._commit, None
+        try:
+            if error is None and commit is not None and commit.size:
                 self._writer.execute("COMMIT")
+        except sqlite3.Error as failure:
+            error = failure
         finally:
-            # After a failed commit (a full disk, say) the transaction is still open.
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
-            self._release()
-
-    def _release(self) -> None:
-        fcntl.flock(self._lock_file, fcntl.LOCK_UN)
-        self._turn.release()
+            fcntl.flock(self._lock_file, fcntl.LOCK_UN)
+            self._turn.release()
+            if commit is not None:
+                commit.end(error)
 
     def close(self) -> None:
         self._writer.close()
         while self._readers:
             self._readers.pop().close()
         os.close(self._lock_file)
+
+
+class _Commit:
+    """What some writes share: `size` of them are done and wait for it."""
+
+    __slots__ = ("_ended", "_failure", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._ended = threading.Event()
+        self._failure: BaseException | None = None
+
+    def end(self, failure: BaseException | None) -> None:
+        self._failure = failure
+        self._ended.set()
+
+    def wait(self) -> None:
+        """Return when the writes are durable; raises what kept them from it."""
+        self._ended.wait()
+        _check_room(self._failure)
+        if self._failure is not None:
+            # Not the same exception in several threads.
+            raise sqlite3.OperationalError(str(self._failure)) from self._failure
 
 
 class _Read:
@@ -193,6 +266,20 @@ class _Read:
         self._database.give_back(self._connection)
 
 
+class _Look:
+    __slots__ = ("_connection", "_database")
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+
+    def __enter__(self) -> SqliteTransaction:
+        self._connection = self._database.borrow()
+        return SqliteTransaction(self._connection)
+
+    def __exit__(self, *_: object) -> None:
+        self._database.give_back(self._connection)
+
+
 class _Write:
     __slots__ = ("_database", "_transaction")
 
@@ -211,20 +298,17 @@ class _Write:
     ) -> None:
         broken = self._transaction.broken
         try:
-            self._database.end_write(commit=kind is None and broken is None)
-        except sqlite3.OperationalError as failure:
-            if not _is_full(failure):
-                raise
-            error = failure
-        if _is_full(error):
-            _LOG.error("no space left for the database: %s", error)
-            raise StorageFull from error
-        if kind is None and broken is not None:
+            self._database.end_write(error or broken)
+        finally:
+            _check_room(error)
+        if error is None and broken is not None:
             raise broken
 
 
-def _is_full(error: BaseException | None) -> bool:
-    return (
-        isinstance(error, sqlite3.OperationalError)
-        and error.sqlite_errorcode == sqlite3.SQLITE_FULL
+def _check_room(error: BaseException | None) -> None:
+    is_full = isinstance(error, sqlite3.OperationalError) and (
+        error.sqlite_errorcode == sqlite3.SQLITE_FULL
     )
+    if is_full:
+        _LOG.error("no space left for the database: %s", error)
+        raise StorageFull from error

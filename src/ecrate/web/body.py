@@ -20,6 +20,7 @@ from ecrate.web.threads import Threads
 SMALL_BODY: Final = 64 * 1024
 _PIECE: Final = 1024 * 1024
 _PATIENCE: Final = 60.0
+_TICK: Final = 1.0
 _SLOWEST: Final = 64 * 1024  # bytes a second that a body held in memory has to arrive with
 
 _CUT_OFF: Final = (web.RequestPayloadError, ConnectionError, TimeoutError)
@@ -66,7 +67,7 @@ async def stream_body(
         if pieces:
             await threads.run(_drain, pieces, sink)
         if cut:
-            raise BodyTruncated(received, length or received)
+            raise BodyTruncated(received) if length is None else BodyTruncated(received, length)
         if ended:
             return
 
@@ -82,8 +83,7 @@ async def _next_pieces(request: BaseRequest) -> tuple[list[bytes], bool, bool]:
     size = 0
     try:
         while size < _PIECE:
-            async with asyncio.timeout(_PATIENCE):
-                piece = await request.content.readany()
+            piece = await _next_piece(request)
             if not piece:
                 return pieces, True, False
             pieces.append(piece)
@@ -92,6 +92,21 @@ async def _next_pieces(request: BaseRequest) -> tuple[list[bytes], bool, bool]:
         pieces.append(_left_behind(request))
         return pieces, False, True
     return pieces, False, False
+
+
+async def _next_piece(request: BaseRequest) -> bytes:
+    """Wait for what comes next; raises one of `_CUT_OFF`."""
+    deadline = asyncio.get_running_loop().time() + _PATIENCE
+    while True:
+        try:
+            async with asyncio.timeout(min(_TICK, _PATIENCE)):
+                return await request.content.readany()
+        except TimeoutError:
+            # Only a body that has ended can have something behind it: what the parser queued
+            # there is its complaint about a malformed chunk, of which the body hears nothing.
+            is_malformed = bool(request.protocol._messages)  # noqa: SLF001
+            if is_malformed or asyncio.get_running_loop().time() > deadline:
+                raise
 
 
 def _left_behind(request: BaseRequest) -> bytes:
@@ -145,8 +160,8 @@ class Bodies:
                 self._free.append(buffer)
 
     async def _read_small(self, request: BaseRequest, length: int) -> bytes:
-        if not length:
-            return b""
+        if request.content.is_eof():
+            return b"".join(iter(request.content.read_nowait, b""))  # it came with its head
         try:
             async with asyncio.timeout(_PATIENCE):
                 data = await request.content.read()

@@ -1,0 +1,346 @@
+"""For each built operation, calls that succeed and that together give all of its parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, Final
+
+from tests.support.door import Account, part_of
+from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
+from tests.support.rules import sample
+
+Scenario = Callable[[Account], object]
+
+_EXCLUSIONS: Final = {
+    "imageTagMutability": "IMMUTABLE_WITH_EXCLUSION",
+    "imageTagMutabilityExclusionFilters": [{"filterType": "WILDCARD", "filter": "dev*"}],
+}
+
+
+def _one(operation: str, *more: str, **members: Any) -> Scenario:
+    """Call with the required members, and more of them, without anything to be prepared."""
+    return lambda account: account.call(operation, **sample(operation, *more, **members))
+
+
+def _in_one(operation: str, *more: str, **members: Any) -> Scenario:
+    """Call for a repository that has an image with the tag v1."""
+
+    def run(account: Account) -> None:
+        name = account.create()
+        account.push(name, "v1")
+        given = sample(operation, *more, **members)
+        account.call(operation, **given | {"registryId": account.id, "repositoryName": name})
+
+    return run
+
+
+def _pages(operation: str, **members: Any) -> Scenario:
+    """Call for a first page of one image out of two, then for the next."""
+
+    def run(account: Account) -> None:
+        name = account.create()
+        account.push(name, "v1")
+        account.push(name, "v2")
+        given = {"registryId": account.id, "repositoryName": name, "maxResults": 1, **members}
+        token = account.call(operation, **given)["nextToken"]
+        account.call(operation, **given, nextToken=token)
+
+    return run
+
+
+def _image_ids(account: Account, name: str) -> list[dict[str, str]]:
+    image = account.push(name, "both", "v1")
+    return [{"imageDigest": image.digest, "imageTag": "both"}]
+
+
+def batch_check_layer_availability(account: Account) -> None:
+    name = account.create()
+    digests = [blob.digest for blob in account.push(name).blobs]
+    account.call(
+        "BatchCheckLayerAvailability",
+        registryId=account.id,
+        repositoryName=name,
+        layerDigests=digests,
+    )
+
+
+def batch_delete_image(account: Account) -> None:
+    name = account.create()
+    account.call(
+        "BatchDeleteImage",
+        registryId=account.id,
+        repositoryName=name,
+        imageIds=_image_ids(account, name),
+    )
+
+
+def batch_get_image(account: Account) -> None:
+    name = account.create()
+    account.call(
+        "BatchGetImage",
+        registryId=account.id,
+        repositoryName=name,
+        imageIds=_image_ids(account, name),
+        acceptedMediaTypes=[OCI_MANIFEST, OCI_INDEX],
+    )
+
+
+def complete_layer_upload(account: Account) -> None:
+    name, blob = account.create(), make_image().config
+    account.call(
+        "CompleteLayerUpload",
+        registryId=account.id,
+        repositoryName=name,
+        uploadId=account.begin(name, blob.content),
+        layerDigests=[blob.digest],
+    )
+
+
+def create_repository(account: Account) -> None:
+    key = f"arn:aws:kms:us-east-1:{account.id}:key/one"
+    account.call(
+        "CreateRepository",
+        registryId=account.id,
+        repositoryName="one",
+        tags=[{"Key": "stage", "Value": "test"}],
+        imageScanningConfiguration={"scanOnPush": True},
+        encryptionConfiguration={"encryptionType": "KMS", "kmsKey": key},
+        **_EXCLUSIONS,
+    )
+
+
+def _template(account: Account) -> dict[str, Any]:
+    more = ("description", "repositoryPolicy", "lifecyclePolicy", "customRoleArn")
+    key = f"arn:aws:kms:us-east-1:{account.id}:key/one"
+    return sample(
+        "CreateRepositoryCreationTemplate",
+        *more,
+        encryptionConfiguration={"encryptionType": "KMS", "kmsKey": key},
+        resourceTags=[{"Key": "stage", "Value": "test"}],
+        appliedFor=["CREATE_ON_PUSH"],
+        **_EXCLUSIONS,
+    )
+
+
+def create_repository_creation_template(account: Account) -> None:
+    account.call("CreateRepositoryCreationTemplate", **_template(account))
+
+
+def update_repository_creation_template(account: Account) -> None:
+    _one("CreateRepositoryCreationTemplate")(account)
+    account.call("UpdateRepositoryCreationTemplate", **_template(account))
+
+
+def delete_repository_creation_template(account: Account) -> None:
+    _one("CreateRepositoryCreationTemplate")(account)
+    _one("DeleteRepositoryCreationTemplate")(account)
+
+
+def describe_repository_creation_templates(account: Account) -> None:
+    operation = "DescribeRepositoryCreationTemplates"
+    for prefix in ("one", "two"):
+        _one("CreateRepositoryCreationTemplate", prefix=prefix)(account)
+    token = account.call(operation, maxResults=1)["nextToken"]
+    account.call(operation, maxResults=1, nextToken=token)
+    account.call(operation, prefixes=["one"])
+
+
+def _with_lifecycle_policy(operation: str) -> Scenario:
+    def run(account: Account) -> None:
+        name = account.create()
+        _put_lifecycle_policy(account, name)
+        account.call(operation, registryId=account.id, repositoryName=name)
+
+    return run
+
+
+def _put_lifecycle_policy(account: Account, name: str) -> None:
+    given = sample("PutLifecyclePolicy", repositoryName=name)
+    account.call("PutLifecyclePolicy", registryId=account.id, **given)
+
+
+def get_lifecycle_policy_preview(account: Account) -> None:
+    name = account.create()
+    ids = [*_image_ids(account, name), *_image_ids(account, name)]
+    account.push(name, "youngest")
+    given = {"repositoryName": name, "registryId": account.id, "filter": {"tagStatus": "ANY"}}
+    account.call(
+        "StartLifecyclePolicyPreview",
+        **sample("StartLifecyclePolicyPreview", "lifecyclePolicyText", repositoryName=name),
+    )
+    token = account.call("GetLifecyclePolicyPreview", maxResults=1, **given)["nextToken"]
+    account.call("GetLifecyclePolicyPreview", maxResults=1, nextToken=token, **given)
+    account.call("GetLifecyclePolicyPreview", imageIds=ids, **given)
+
+
+def _with_repository_policy(operation: str) -> Scenario:
+    def run(account: Account) -> None:
+        name = account.create()
+        _set_repository_policy(account, name)
+        account.call(operation, registryId=account.id, repositoryName=name)
+
+    return run
+
+
+def _set_repository_policy(account: Account, name: str) -> None:
+    given = sample("SetRepositoryPolicy", "force", repositoryName=name)
+    account.call("SetRepositoryPolicy", registryId=account.id, **given)
+
+
+def _with_registry_policy(operation: str) -> Scenario:
+    def run(account: Account) -> None:
+        _one("PutRegistryPolicy")(account)
+        account.call(operation)
+
+    return run
+
+
+def describe_images(account: Account) -> None:
+    wanted = {"tagStatus": "TAGGED", "imageStatus": "ACTIVE"}
+    _pages("DescribeImages", filter=wanted)(account)
+    account.call(
+        "DescribeImages",
+        repositoryName="one",
+        imageIds=_image_ids(account, "one"),
+    )
+
+
+def describe_repositories(account: Account) -> None:
+    names = [account.create("one"), account.create("two")]
+    given = {"registryId": account.id, "maxResults": 1}
+    token = account.call("DescribeRepositories", **given)["nextToken"]
+    account.call("DescribeRepositories", nextToken=token, **given)
+    account.call("DescribeRepositories", registryId=account.id, repositoryNames=names)
+
+
+def get_download_url_for_layer(account: Account) -> None:
+    name = account.create()
+    account.call(
+        "GetDownloadUrlForLayer",
+        registryId=account.id,
+        repositoryName=name,
+        layerDigest=account.push(name).config.digest,
+    )
+
+
+def list_image_referrers(account: Account) -> None:
+    name = account.create()
+    subject = account.push(name)
+    for _ in range(2):
+        account.upload(name, artifact := make_image(10))
+        account.put(name, _about(subject, artifact))
+    given = {
+        "registryId": account.id,
+        "repositoryName": name,
+        "subjectId": {"imageDigest": subject.digest},
+        "filter": {"artifactTypes": ["application/sbom"], "artifactStatus": "ACTIVE"},
+        "maxResults": 1,
+    }
+    token = account.call("ListImageReferrers", **given)["nextToken"]
+    account.call("ListImageReferrers", nextToken=token, **given)
+
+
+def _about(subject: MadeImage, artifact: MadeImage) -> str:
+    descriptor = {"mediaType": OCI_MANIFEST, "digest": subject.digest, "size": 1}
+    document = {**artifact.document, "artifactType": "application/sbom", "subject": descriptor}
+    return json.dumps(document)
+
+
+def list_pull_time_update_exclusions(account: Account) -> None:
+    for name in "ab":
+        arn = f"arn:aws:iam::{account.id}:user/{name}"
+        account.call("RegisterPullTimeUpdateExclusion", principalArn=arn)
+    token = account.call("ListPullTimeUpdateExclusions", maxResults=1)["nextToken"]
+    account.call("ListPullTimeUpdateExclusions", maxResults=1, nextToken=token)
+
+
+def deregister_pull_time_update_exclusion(account: Account) -> None:
+    _one("RegisterPullTimeUpdateExclusion")(account)
+    _one("DeregisterPullTimeUpdateExclusion")(account)
+
+
+def _for_resource(operation: str, **members: Any) -> Scenario:
+    return lambda account: account.call(
+        operation, resourceArn=account.arn(account.create()), **members
+    )
+
+
+def put_image(account: Account) -> None:
+    name = account.create()
+    image = account.upload(name, make_image())
+    account.call(
+        "PutImage",
+        registryId=account.id,
+        repositoryName=name,
+        imageManifest=image.manifest,
+        imageManifestMediaType=OCI_MANIFEST,
+        imageTag="v1",
+        imageDigest=image.digest,
+    )
+
+
+def update_image_storage_class(account: Account) -> None:
+    name = account.create()
+    (image_id,) = _image_ids(account, name)
+    account.call(
+        "UpdateImageStorageClass",
+        registryId=account.id,
+        repositoryName=name,
+        imageId=image_id,
+        targetStorageClass="ARCHIVE",
+    )
+
+
+def upload_layer_part(account: Account) -> None:
+    name = account.create()
+    part = part_of(name, account.begin(name), 0, b"abc")
+    account.call("UploadLayerPart", registryId=account.id, **part)
+
+
+SCENARIOS: Final[dict[str, Scenario]] = {
+    "BatchCheckLayerAvailability": batch_check_layer_availability,
+    "BatchDeleteImage": batch_delete_image,
+    "BatchGetImage": batch_get_image,
+    "CompleteLayerUpload": complete_layer_upload,
+    "CreateRepository": create_repository,
+    "CreateRepositoryCreationTemplate": create_repository_creation_template,
+    "DeleteLifecyclePolicy": _with_lifecycle_policy("DeleteLifecyclePolicy"),
+    "DeleteRegistryPolicy": _with_registry_policy("DeleteRegistryPolicy"),
+    "DeleteRepository": _in_one("DeleteRepository", "force"),
+    "DeleteRepositoryCreationTemplate": delete_repository_creation_template,
+    "DeleteRepositoryPolicy": _with_repository_policy("DeleteRepositoryPolicy"),
+    "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
+    "DescribeImages": describe_images,
+    "DescribeRegistry": _one("DescribeRegistry"),
+    "DescribeRepositories": describe_repositories,
+    "DescribeRepositoryCreationTemplates": describe_repository_creation_templates,
+    "GetAccountSetting": _one("GetAccountSetting"),
+    "GetAuthorizationToken": _one("GetAuthorizationToken", "registryIds"),
+    "GetDownloadUrlForLayer": get_download_url_for_layer,
+    "GetLifecyclePolicy": _with_lifecycle_policy("GetLifecyclePolicy"),
+    "GetLifecyclePolicyPreview": get_lifecycle_policy_preview,
+    "GetRegistryPolicy": _with_registry_policy("GetRegistryPolicy"),
+    "GetRepositoryPolicy": _with_repository_policy("GetRepositoryPolicy"),
+    "InitiateLayerUpload": _in_one("InitiateLayerUpload"),
+    "ListImageReferrers": list_image_referrers,
+    "ListImages": _pages("ListImages", filter={"tagStatus": "TAGGED", "imageStatus": "ACTIVE"}),
+    "ListPullTimeUpdateExclusions": list_pull_time_update_exclusions,
+    "ListTagsForResource": _for_resource("ListTagsForResource"),
+    "PutAccountSetting": _one("PutAccountSetting"),
+    "PutImage": put_image,
+    "PutImageScanningConfiguration": _in_one(
+        "PutImageScanningConfiguration", imageScanningConfiguration={"scanOnPush": True}
+    ),
+    "PutImageTagMutability": _in_one("PutImageTagMutability", **_EXCLUSIONS),
+    "PutLifecyclePolicy": _in_one("PutLifecyclePolicy"),
+    "PutRegistryPolicy": _one("PutRegistryPolicy"),
+    "RegisterPullTimeUpdateExclusion": _one("RegisterPullTimeUpdateExclusion"),
+    "SetRepositoryPolicy": _in_one("SetRepositoryPolicy", "force"),
+    "StartLifecyclePolicyPreview": _in_one("StartLifecyclePolicyPreview", "lifecyclePolicyText"),
+    "TagResource": _for_resource("TagResource", tags=[{"Key": "stage", "Value": "test"}]),
+    "UntagResource": _for_resource("UntagResource", tagKeys=["stage"]),
+    "UpdateImageStorageClass": update_image_storage_class,
+    "UpdateRepositoryCreationTemplate": update_repository_creation_template,
+    "UploadLayerPart": upload_layer_part,
+}
