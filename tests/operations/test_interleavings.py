@@ -408,11 +408,3 @@ def test_images_are_as_if_one_deed_came_after_the_other(stage: Stage, name: str)
 @pytest.mark.parametrize("name", OTHERS)
 def test_all_is_as_if_one_deed_came_after_the_other(stage: Stage, name: str) -> None:
     assert [*explore(stage, OTHERS[name], STRIDE)] == []
-
-
-def test_no_deed_waits_for_one_that_waits_for_it(stage: Stage) -> None:
-    row = stage.watch.execute(
-        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
-    ).fetchone()
-
-    assert row == (0,)

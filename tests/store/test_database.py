@@ -160,11 +160,11 @@ def test_read_changes_nothing(database: Database) -> None:
     assert count(database) == 0
 
 
-def test_peek_sees_what_is_committed(database: Database) -> None:
-    with database.look() as peeking:
+def test_look_sees_what_is_committed(database: Database) -> None:
+    with database.look() as looking:
         with database.write() as tx:
             insert(tx, "a")
-        after = peeking.one(COUNT)
+        after = looking.one(COUNT)
 
     assert after in {(0,), (1,)}
     assert count(database) == 1
@@ -173,9 +173,9 @@ def test_peek_sees_what_is_committed(database: Database) -> None:
 def test_read_does_not_wait_for_a_lock(database: Database) -> None:
     with database.write() as tx:
         insert(tx, "a")
-    with database.write() as tx, database.read() as reading, database.look() as peeking:
+    with database.write() as tx, database.read() as reading, database.look() as looking:
         tx.one("SELECT * FROM leases FOR UPDATE")
-        seen = [one.one("SELECT name FROM leases FOR UPDATE") for one in (reading, peeking)]
+        seen = [one.one("SELECT name FROM leases FOR UPDATE") for one in (reading, looking)]
 
     assert seen == [("a",), ("a",)]
 

@@ -57,6 +57,7 @@ ARGUMENTS: dict[str, object] = {
     "Digest": DIGEST,
     "DuePolicy": DuePolicy(1, REF, "{}"),
     "Image | None": None,
+    "Row | None": None,
     "ImageId": ImageId(tag="v1"),
     "ImageReferences": ImageReferences([(1, "t")], [1], [("d2", "t")], [("i3", "t")]),
     "Manifest": parse_manifest(make_image().manifest.encode()),

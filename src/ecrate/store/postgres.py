@@ -1,7 +1,7 @@
 """PostgreSQL: any number of nodes on one database, durable at every commit.
 
 A write is a READ COMMITTED transaction that locks the rows it relies on (`store.database` says
-which); why not SERIALIZABLE: docs/adr/0008. Connections are made by the worker that uses them and
+which); why not SERIALIZABLE: docs/adr/0010. Connections are made by the worker that uses them and
 kept; while the server is away a request waits a moment for it, and fails then.
 """
 

@@ -1,8 +1,8 @@
--- depends:
+-- depends: 0001_first
 
 -- Which secret the access keys follow from: so that a node with another one is noticed.
 CREATE TABLE secret (
     fingerprint TEXT PRIMARY KEY
 );
 
-UPDATE schema_version SET version = 3;
+UPDATE schema_version SET version = 5;
