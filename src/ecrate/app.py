@@ -277,6 +277,7 @@ def build_core(
             upload_idle=settings.upload_idle,
             layer_grace=settings.layer_grace,
             quarantine=settings.quarantine,
+            trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
         ),

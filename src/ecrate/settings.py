@@ -59,6 +59,7 @@ class Settings:
     upload_idle: float = 24 * 3600.0
     layer_grace: float = 24 * 3600.0
     quarantine: float = 3600.0
+    trash_kept: float = 7 * 24 * 3600.0
     activation_seconds: float = 1.0
     collect_every: float = 5.0
     lifecycle_every: float = 3600.0
@@ -220,6 +221,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),
     "quarantine": _seconds(0),
+    "trash_kept": _seconds(0),
     "activation_seconds": _seconds(0),
     "collect_every": _seconds(0.1),
     "lifecycle_every": _seconds(0.1),

@@ -20,6 +20,7 @@ from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.operations import images, repositories, uploads
 from ecrate.operations.collection import collect
+from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of, make_image
 from tests.support.postgres import ENGINES
@@ -363,8 +364,9 @@ def test_cancel_finds_its_upload_ended(bench: Bench, one: RepositoryRef, other: 
 
 
 def test_manifest_of_an_image_deleted_meanwhile_is_not_found(
-    bench: Bench, one: RepositoryRef, other: Bench
+    bench: Bench, one: RepositoryRef, make_bench: Callable[..., Bench]
 ) -> None:
+    other = make_bench(limits=Limits(trash_kept=0))
     digest = bench.push(one, make_image())
     image = images.find_image(bench.core, bench.caller, one, ImageId(digest))
     images.batch_delete_image(other.core, other.caller, one, [ImageId(digest)])

@@ -25,6 +25,8 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.RepositoryNotFound: "RepositoryNotFoundException",
     errors.RepositoryAlreadyExists: "RepositoryAlreadyExistsException",
     errors.RepositoryNotEmpty: "RepositoryNotEmptyException",
+    # As other AWS services answer where deletion is protected; the model has no error for it.
+    errors.RepositoryLocked: "InvalidParameterException",
     errors.LifecyclePolicyNotFound: "LifecyclePolicyNotFoundException",
     errors.LifecyclePolicyPreviewNotFound: "LifecyclePolicyPreviewNotFoundException",
     errors.LifecyclePolicyPreviewInProgress: "LifecyclePolicyPreviewInProgressException",

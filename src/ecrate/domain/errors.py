@@ -131,6 +131,33 @@ class RepositoryNotEmpty(EcrateError):
 
 
 @dataclass(eq=False)
+class RepositoryLocked(EcrateError):
+    """Something was to be deleted from a repository that an operator has locked."""
+
+    text = (
+        "The repository with name '{repository_name}' in the registry with id '{registry_id}' is "
+        "locked against deletion"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class TrashNotFound(EcrateError):
+    """`item` is a repository's name, or an image as `NAME@DIGEST`."""
+
+    text = "There is no {item} of the registry with id '{registry_id}' in the trash"
+    item: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class GarbageNotFound(EcrateError):
+    text = "There are no bytes of {digest} in quarantine"
+    digest: str
+
+
+@dataclass(eq=False)
 class LifecyclePolicyNotFound(EcrateError):
     text = (
         "Lifecycle policy does not exist for the repository with name '{repository_name}' in the "

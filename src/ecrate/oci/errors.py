@@ -20,6 +20,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.InvalidToken: (403, "DENIED"),
     errors.ExpiredToken: (403, "DENIED"),
     errors.RepositoryNotFound: (404, "NAME_UNKNOWN"),
+    errors.RepositoryLocked: (405, "UNSUPPORTED"),
     errors.LimitExceeded: (403, "DENIED"),
     errors.ImageNotFound: (404, "MANIFEST_UNKNOWN"),
     # AWS: user guide, "Archiving images": docker finds nothing to pull.

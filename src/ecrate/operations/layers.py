@@ -19,10 +19,11 @@ from ecrate.domain.layers import Layer
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, admit, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository, open_to_delete
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_mounting_blobs
 from ecrate.store import layers as store
+from ecrate.store.repositories import exists
 
 _RENEW_EVERY: Final = 3600.0
 _MOUNT_SOURCES: Final = 16
@@ -73,7 +74,7 @@ def mount_layer(
 def delete_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> None:
     """Take the layer out of the repository; raises `LayerNotFound`, `LayerInUse`."""
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "BatchDeleteImage")
+        repository = open_to_delete(tx, caller, ref, "BatchDeleteImage")
         layer = store.find_layer(tx, repository.id, digest)
         if layer is None:
             raise LayerNotFound(digest, ref.name, ref.registry.id)
@@ -184,7 +185,8 @@ def find_layer_to_download(core: Core, seal: str) -> Layer:
     payload = core.seals.open(_DOWNLOAD, seal, core.clock())
     repository_id = payload["repository"]
     with core.database.look() as tx:
-        layer = store.find_layer(tx, repository_id, payload["digest"])
+        is_there = exists(tx, repository_id)
+        layer = store.find_layer(tx, repository_id, payload["digest"]) if is_there else None
         if layer and store.is_archived_layer(tx, repository_id, layer.blob_id, core.clock()):
             layer = None
     if layer is None:

@@ -38,6 +38,10 @@ class UnusableError(Exception):
     """The database cannot be used; its text tells the operator why, in one line."""
 
 
+class SchemaError(Exception):
+    """The data is not of a schema that this version works with; `str()` is one line."""
+
+
 class Transaction(Protocol):
     """Statements that take effect together or not at all.
 
@@ -78,3 +82,16 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close all connections."""
+
+
+def check_schema(database: Database) -> None:
+    """Raise `SchemaError` unless this version may work on the data as it is, unmigrated."""
+    with database.read() as tx:
+        version, oldest_code = tx.one("SELECT version, oldest_code FROM schema_version") or (0, 0)
+    if oldest_code > SCHEMA_VERSION:
+        raise SchemaError(f"the data was written by a newer ecrate (schema {version})")
+    if version < SCHEMA_VERSION:
+        raise SchemaError(
+            f"the data was written by an older ecrate (schema {version}); start this one's server "
+            "once to bring it up to date"
+        )

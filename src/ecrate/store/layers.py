@@ -304,6 +304,17 @@ def delete_upload(tx: Transaction, upload_id: str, now: float) -> bool:
     return bool(deleted)
 
 
+def end_uploads(tx: Transaction, repository_id: int, now: float) -> None:
+    """Drop all uploads of the repository, which is locked; bytes of open ones become garbage."""
+    rows = tx.all(
+        "SELECT id, size, completed_digest FROM uploads WHERE repository_id = ? "
+        "ORDER BY id FOR UPDATE",
+        repository_id,
+    )
+    insert_garbage(tx, [(row[0], None, row[1]) for row in rows if row[2] is None], now)
+    tx.run("DELETE FROM uploads WHERE repository_id = ?", repository_id)
+
+
 def _upload(row: Row) -> Upload:
     return Upload(
         id=row[0],

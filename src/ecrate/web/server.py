@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import signal
 import socket
@@ -13,6 +14,9 @@ from typing import Final
 from aiohttp import web
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp.web_protocol import RequestHandler
+
+from ecrate.web.body import release_body
+from ecrate.web.connection import Connection
 
 _LOG: Final = logging.getLogger("ecrate")
 _READ_BUFFER: Final = 1024 * 1024
@@ -42,6 +46,7 @@ class Doors:
             response = Response()
         finally:
             self.busy.discard(connection)
+            release_body(request)
         if self._is_stopping:
             response.force_close()
         return response
@@ -66,8 +71,11 @@ async def serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = web.Server(
-        doors,
+    server = web.Server(doors)
+    make_connection = functools.partial(
+        Connection,
+        server,
+        loop=loop,
         access_log=None,
         logger=_LOG,
         read_bufsize=_READ_BUFFER,
@@ -77,7 +85,7 @@ async def serve(
         max_line_size=16 * 1024,
         max_field_size=16 * 1024,
     )
-    listening = await loop.create_server(server, sock=listener, backlog=1024, ssl=tls)
+    listening = await loop.create_server(make_connection, sock=listener, backlog=1024, ssl=tls)
     await stop.wait()
     listening.close()
     doors.stop()
