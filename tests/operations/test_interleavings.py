@@ -5,38 +5,36 @@ SQLite's writers take turns, so there it is `test_races.py` that tells.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 
-import psycopg
 import pytest
 
 from ecrate.domain.names import ImageId
 from ecrate.operations import images, layers, registry, tagging, uploads
-from ecrate.operations.collection import collect, take_collector_lease
-from ecrate.operations.core import Limits
+from ecrate.operations.collection import take_collector_lease
 from ecrate.operations.lifecycle import run_lifecycle_policies
-from tests.support.core import REGISTRY, Bench, Clock
+from tests.support.core import REGISTRY, Bench
 from tests.support.interleaving import (
-    Outcomes,
-    Problems,
+    BOTH,
+    STRIDE,
     Scenario,
     Stage,
-    SteppedDatabase,
     explore,
+    if_first,
+    one_fails,
 )
-from tests.support.postgres import Postgres
 from tests.support.scenes import (
     CONTENT,
     DIGEST,
     Scene,
     archive,
     begin,
+    collecting,
     complete,
     create_template,
     delete,
     delete_all,
+    deleting_one,
     empty,
     idle,
     immutable,
@@ -46,12 +44,12 @@ from tests.support.scenes import (
     mount,
     moving,
     nearly_full,
+    nothing_remains,
     preview,
     previewed,
     pushed,
     put_index,
     ready,
-    remains,
     set_mutability,
     shared,
     tagged,
@@ -62,38 +60,6 @@ from tests.support.scenes import (
 )
 
 pytestmark = pytest.mark.postgres
-
-LIMITS = Limits(
-    repositories_per_registry=3,
-    images_per_repository=2,
-    tags_per_image=2,
-    templates_per_registry=1,
-    pull_time_exclusions=1,
-)
-BOTH: Outcomes = ("ok", "ok")
-# Of the orders in which some deeds can come, each so-manieth is tried.
-STRIDE = int(os.environ.get("TEST_STRIDE", "4"))
-
-
-def one_fails(error: str) -> set[Outcomes]:
-    return {("ok", error), (error, "ok")}
-
-
-def if_first(look: Callable[[Bench, Scene], Iterable[str]]) -> Problems[Scene]:
-    """Look where the first deed was done."""
-    return lambda bench, scene, outcomes: look(bench, scene) if outcomes[0] in {"ok", True} else ()
-
-
-def nothing_remains(bench: Bench, _: Scene, __: Outcomes) -> Iterator[str]:
-    return remains(bench)
-
-
-def collecting(bench: Bench, _: Scene) -> None:
-    collect(bench.core)
-
-
-def deleting_one(bench: Bench, scene: Scene) -> None:
-    delete_all(bench, scene.one)
 
 
 def expiring(bench: Bench, _: Scene) -> None:
@@ -377,22 +343,6 @@ OTHERS = {
         are_alike=True,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def stage(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Two nodes that share what nodes share, and a clock."""
-    clock, folder = Clock(), tmp_path_factory.mktemp("stage")
-    with ExitStack() as opened:
-        url = opened.enter_context(postgres.prepared())
-
-        def node() -> Bench:
-            made = Bench(folder, url, clock, options={"limits": LIMITS}, engine=SteppedDatabase)
-            opened.callback(made.close)
-            return made
-
-        watch = opened.enter_context(psycopg.connect(url, autocommit=True))
-        yield Stage(node(), node(), watch)
 
 
 @pytest.mark.parametrize("name", COLLECTION)

@@ -13,13 +13,14 @@ import pytest
 
 from ecrate import store
 from ecrate.domain.errors import EcrateError, StoreUnavailable
-from ecrate.domain.images import Storage, parse_manifest
+from ecrate.domain.images import Image, Storage, parse_manifest
 from ecrate.domain.layers import Upload
 from ecrate.domain.lifecycle import LifecycleImage, Verdict
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
 from ecrate.domain.registry import PullTimeExclusion
 from ecrate.domain.repositories import RepositorySettings, TagMutability
 from ecrate.domain.templates import Template
+from ecrate.domain.trash import Origin, TrashedImage
 from ecrate.store.database import ConstraintError, Database
 from ecrate.store.engines import open_database
 from ecrate.store.images import ImageReferences
@@ -38,12 +39,14 @@ UPLOAD = Upload("u2", 1, "p")
 # What a parameter of this name and type gets, or of this type whatever its name.
 ARGUMENTS: dict[str, object] = {
     "blob_ids: Iterable[int]": [1],
+    "counts: Sequence[int]": [1] * 6,
     "status: str": "ANY",
     "storage: str": "ANY",
     "tag_status: str": "ANY",
     "bool": True,
     "float": 1.5,
     "int": 1,
+    "int | None": 1,
     "str": "v1",
     "str | None": "v1",
     "tuple[int, str]": (0, ""),
@@ -56,11 +59,13 @@ ARGUMENTS: dict[str, object] = {
     "Sequence[Verdict]": [VERDICT],
     "Digest": DIGEST,
     "DuePolicy": DuePolicy(1, REF, "{}"),
+    "Image": Image(1, DIGEST, "t", None, 1, 0.0, None, None, 1, Storage("ACTIVE", None, None)),
     "Image | None": None,
     "Row | None": None,
     "ImageId": ImageId(tag="v1"),
     "ImageReferences": ImageReferences([(1, "t")], [1], [("d2", "t")], [("i3", "t")]),
     "Manifest": parse_manifest(make_image().manifest.encode()),
+    "Origin": Origin(ref=REF),
     "PullTimeExclusion": PullTimeExclusion("arn", 0.0),
     "RegistryRef": REGISTRY,
     "RepositoryRef": REF,
@@ -68,6 +73,7 @@ ARGUMENTS: dict[str, object] = {
     "Storage": Storage("ARCHIVED", 1.0, None),
     "TagMutability": TagMutability(),
     "Template": Template("ROOT", (), 0.0, 0.0),
+    "TrashedImage": TrashedImage(1, 1, 1, REF, DIGEST, "t", 1, False, (), 0.0, 0.0),  # noqa: FBT003
     "Upload": UPLOAD,
 }
 

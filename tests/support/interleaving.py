@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -19,6 +20,7 @@ from typing import Any, Generic, TypeVar
 import psycopg
 from typing_extensions import override
 
+from ecrate.operations.core import Limits
 from ecrate.store.database import Row, Transaction
 from tests.support.audit import audit_rows
 from tests.support.core import START, Bench, Deed, InterruptedDatabase, nothing
@@ -30,6 +32,16 @@ _BLOCKED = (
 )
 Outcomes = tuple[object, object]
 S = TypeVar("S")
+BOTH: Outcomes = ("ok", "ok")
+# Of the orders in which some deeds can come, each so-manieth is tried.
+STRIDE = int(os.environ.get("TEST_STRIDE", "4"))
+SMALL_LIMITS = Limits(
+    repositories_per_registry=3,
+    images_per_repository=2,
+    tags_per_image=2,
+    templates_per_registry=1,
+    pull_time_exclusions=1,
+)
 
 
 class SteppedDatabase(InterruptedDatabase):
@@ -164,3 +176,12 @@ def _attempt(deed: Deed) -> object:
     except Exception as error:  # noqa: BLE001 - whatever it was, it is an outcome
         return type(error).__name__
     return result if isinstance(result, bool) else "ok"
+
+
+def one_fails(error: str) -> set[Outcomes]:
+    return {("ok", error), (error, "ok")}
+
+
+def if_first(look: Callable[[Bench, S], Iterable[str]]) -> Problems[S]:
+    """Look where the first deed was done."""
+    return lambda bench, scene, outcomes: look(bench, scene) if outcomes[0] in {"ok", True} else ()

@@ -12,6 +12,7 @@ from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.repositories import TagMutability
 from ecrate.domain.tagging import MAX_RESOURCE_TAGS
 from ecrate.domain.templates import CREATE_ON_PUSH, Template
+from ecrate.domain.trash import Origin
 from ecrate.operations import (
     images,
     layers,
@@ -23,14 +24,16 @@ from ecrate.operations import (
 )
 from ecrate.operations.collection import collect
 from ecrate.operations.templates import open_or_create_repository
+from ecrate.operations.trash import empty_trash
 from tests.support.core import DAY, HOUR, REGISTRY, Bench
-from tests.support.images import MadeImage, digest_of, make_image
+from tests.support.images import OCI_CONFIG, Blob, MadeImage, digest_of, make_image
 from tests.support.lifecycle import policy, rule
 from tests.support.pushing import make_index
 
 CONTENT = b"the layer"
 DIGEST = digest_of(CONTENT)
 LONG = DAY + 1  # until what no image needs lapses, and an upload is idle
+FOR_GOOD = 8 * DAY  # until the trash lets go
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,12 @@ class Scene:
         return self.image.layers[0].digest
 
     @property
+    def digest(self) -> Digest:
+        return Digest(self.image.digest)
+
+    @property
     def image_id(self) -> ImageId:
-        return ImageId(Digest(self.image.digest))
+        return ImageId(self.digest)
 
 
 def empty(bench: Bench) -> Scene:
@@ -92,6 +99,40 @@ def shared(bench: Bench) -> Scene:
     scene = empty(bench)
     for ref in (scene.one, scene.two):
         bench.push(ref, scene.image, "v1")
+    return scene
+
+
+def trashed(bench: Bench) -> Scene:
+    """As `pushed`, and the image was deleted."""
+    scene = pushed(bench)
+    delete(bench, scene.one, scene.image_id)
+    return scene
+
+
+def trashed_whole(bench: Bench) -> Scene:
+    """As `pushed`, and the repository was deleted."""
+    scene = pushed(bench)
+    delete_all(bench, scene.one)
+    return scene
+
+
+def given_up(bench: Bench) -> Scene:
+    """As `trashed`, and it is not to come back; another image has the same layers."""
+    scene = pushed(bench)
+    other = MadeImage(Blob(b"{}", OCI_CONFIG), scene.image.layers)
+    bench.push(scene.one, other)
+    delete(bench, scene.one, scene.image_id)
+    empty_trash(bench.core, Origin())
+    return replace(scene, other=other)
+
+
+def quarantined(bench: Bench) -> Scene:
+    """The bytes of a layer are in quarantine, and may be deleted by now."""
+    scene = empty(bench)
+    bench.store(scene.one, CONTENT)
+    bench.clock.advance(LONG)
+    collect(bench.core)
+    bench.clock.advance(HOUR)
     return scene
 
 
@@ -232,7 +273,19 @@ def lacks(bench: Bench, ref: RepositoryRef, *digests: str) -> Iterator[str]:
 
 def remains(bench: Bench) -> Iterator[str]:
     """Tell of bytes that are there once the collector had time for everything."""
-    for _ in range(2):
-        bench.clock.advance(LONG)
+    for _ in range(3):
+        bench.clock.advance(FOR_GOOD)
         collect(bench.core)
     yield from (f"{key} remains" for key in bench.files())
+
+
+def nothing_remains(bench: Bench, _: Scene, __: object) -> Iterator[str]:
+    return remains(bench)
+
+
+def collecting(bench: Bench, _: Scene) -> None:
+    collect(bench.core)
+
+
+def deleting_one(bench: Bench, scene: Scene) -> None:
+    delete_all(bench, scene.one)
