@@ -1,4 +1,4 @@
-"""Commands that work on the data directory itself, beside a running server or without one.
+"""Commands that work on the database itself, beside a running server or without one.
 
 What they change holds from the server's next request on, and stands in the audit log if the
 settings name one.
@@ -29,6 +29,7 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=prog, description=description)
     parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
     parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
+    parser.add_argument("--database", metavar="URL", help="database (in the data directory)")
     parser.add_argument("--account", metavar="ID", help="account (the root key's)")
     parser.set_defaults(event=None)
     return parser
@@ -55,13 +56,15 @@ def run_action(
     from ecrate.domain.errors import EcrateError
     from ecrate.domain.names import RegistryRef
     from ecrate.settings import SettingError, load_settings
-    from ecrate.store.database import SchemaError, check_schema
+    from ecrate.store.database import SchemaError, UnusableError
+    from ecrate.store.engines import find_schema
 
     file = options.config or os.environ.get("ECRATE_CONFIG")
+    given = {"data": options.data, "database": options.database}
     try:
-        settings = load_settings({"data": options.data}, os.environ, Path(file) if file else None)
+        settings = load_settings(given, os.environ, Path(file) if file else None)
         layout = Layout.of(settings)
-        if not layout.database.exists():
+        if find_schema(layout.database) is None or not layout.secret.exists():
             return _fail(
                 f"there is no data in {layout.data}; start the server once, or name its data "
                 "directory with --data"
@@ -73,13 +76,24 @@ def run_action(
         audit = open_audit(settings, layout, is_server=False)
         core = build_core(settings, layout, audit=audit)
         try:
-            check_schema(core.database)
+            _check(core, layout.secret)
             _print(_carry_out(core, options, parser.prog))
         finally:
             core.database.close()
-    except (EcrateError, SettingError, SchemaError, OSError) as error:
+    except (EcrateError, SettingError, SchemaError, UnusableError, OSError) as error:
         return _fail(str(error))
     return 0
+
+
+def _check(core: Core, secret: Path) -> None:
+    """Raise `SchemaError`, or `SettingError` where the keys made here would be of no use."""
+    from ecrate.operations.tokens import is_own_secret
+    from ecrate.settings import SettingError
+    from ecrate.store.database import check_schema
+
+    check_schema(core.database)
+    if not is_own_secret(core):
+        raise SettingError(f"the secret in {secret} is not that of the database")
 
 
 def _carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
@@ -90,7 +104,7 @@ def _carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
     if core.audit is None or options.event is None:
         return options.action(core, options)
     core.audit.check()
-    hidden = {"action", "event", "config", "data", "account", "registry"}
+    hidden = {"action", "event", "config", "data", "database", "account", "registry"}
     event = Event(
         name=options.event,
         registry=options.registry,
