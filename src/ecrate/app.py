@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
-
-from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
@@ -39,14 +36,15 @@ from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
-from ecrate.operations.tokens import SECRET
+from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.settings import SettingError, Settings
-from ecrate.store import identities, installation
+from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
-from ecrate.store.database import Database, DataTooNewError
-from ecrate.store.sqlite import SqliteDatabase, migrate
+from ecrate.store.database import Database, DataTooNewError, UnusableError
+from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
+from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
 from ecrate.web.server import Doors, serve
 from ecrate.web.supervisor import Supervisor, listen
@@ -66,7 +64,7 @@ class Layout:
     """Where things are: all below the data directory unless a setting says otherwise."""
 
     data: Path
-    database: Path
+    database: str
     blobs: Path
     secret: Path
     credentials: Path
@@ -77,7 +75,7 @@ class Layout:
         data = settings.data.absolute()
         return cls(
             data=data,
-            database=_path(settings.database, data / "ecrate.db"),
+            database=settings.database or f"sqlite://{data / 'ecrate.db'}",
             blobs=_path(settings.blobs, data),
             secret=_path(settings.secret_file, data / "secret"),
             credentials=data / "credentials",
@@ -114,9 +112,9 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
 
         rates = make_rates(settings)
 
-        def run_worker(slot: int, listener: socket.socket) -> None:
+        def run_worker(_: int, listener: socket.socket) -> None:
             core = build_core(settings, layout, rates=rates, audit=open_audit(settings, layout))
-            asyncio.run(_work(settings, core, certificate, listener, slot))
+            asyncio.run(_work(settings, core, certificate, listener))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -160,65 +158,87 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
 
     Raises `SettingError` for what the workers could not use either.
     """
-    with _usable("database", layout.database):
-        _migrate(layout)
     with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
         blobs = open_blobs(settings, layout)
         blobs.check()
-    with _usable("secret_file", layout.secret):
-        if not layout.secret.exists():
-            _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
-        seals = Seals(_read_secret(layout.secret))
     audit = open_audit(settings, layout)
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):
             audit.check()
-    database = SqliteDatabase(layout.database)
-    try:
+    with _usable_database(layout.database), engines.preparing(layout.database) as database:
         _take_place(database, blobs, settings.blobs)
-        with database.write() as tx:
-            if identities.has_principals(tx):
-                return None
-            now, account = time.time(), settings.account_id
-            root = identities.insert_principal(
-                tx,
-                account,
-                "root",
-                "root",
-                arn=arn_of(account, "root", ""),
-                trust_policy=None,
-                now=now,
+        seals = _prepare_secret(settings, layout, database)
+        return _make_root_key(settings.account_id, layout, database, seals)
+
+
+def _prepare_secret(settings: Settings, layout: Layout, database: Database) -> Seals:
+    """Make the secret if there was none yet, and see to it that it is the database's."""
+    with database.write() as tx:
+        known = find_fingerprint(tx)
+        is_given = known is not None and not settings.new_secret
+        with _usable("secret_file", layout.secret):
+            if not layout.secret.exists() and not is_given:
+                _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
+            seals = Seals(_read_secret(layout.secret))
+        fingerprint = fingerprint_of(seals)
+        if is_given and fingerprint != known:
+            raise SettingError(
+                f"the secret in {layout.secret} is not that of the database: 'secret_file' has to "
+                "hold the one of its first start, on every node; 'new_secret' accepts another "
+                "one and ends all access keys"
             )
-            key_id = new_key_id("AKIA")
-            key = NewAccessKey(key_id, seals.derive(SECRET, key_id))
-            # The file comes first: a key that nobody can read would be of no use.
-            _write_private(
-                layout.credentials,
-                f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n",
-            )
-            identities.insert_access_key(tx, key.id, root.id, now)
-            return key
-    finally:
-        database.close()
+        if fingerprint != known:
+            put_fingerprint(tx, fingerprint)
+    return seals
+
+
+def _make_root_key(
+    account: str, layout: Layout, database: Database, seals: Seals
+) -> NewAccessKey | None:
+    with database.write() as tx:
+        if identities.has_principals(tx):
+            return None
+        now = time.time()
+        root = identities.insert_principal(
+            tx,
+            account,
+            "root",
+            "root",
+            arn=arn_of(account, "root", ""),
+            trust_policy=None,
+            now=now,
+        )
+        key_id = new_key_id("AKIA")
+        key = NewAccessKey(key_id, seals.derive(SECRET, key_id))
+        # The file comes first: a key that nobody can read would be of no use.
+        _write_private(
+            layout.credentials,
+            f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n",
+        )
+        identities.insert_access_key(tx, key.id, root.id, now)
+        return key
 
 
 @contextlib.contextmanager
 def _usable(setting: str, path: Path | str) -> Iterator[None]:
     try:
         yield
-    except (OSError, sqlite3.Error, ValueError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingError(f"cannot use '{setting}' {path}: {reason}") from None
 
 
-def _migrate(layout: Layout) -> None:
+@contextlib.contextmanager
+def _usable_database(url: str) -> Iterator[None]:
     try:
-        migrate(layout.database)
+        yield
     except DataTooNewError as error:
         raise SettingError(
-            f"the data in {layout.data} was written by a newer ecrate (schema {error}); "
+            f"the data in {engines.shown(url)} was written by a newer ecrate (schema {error}); "
             "run that version or restore a backup"
         ) from None
+    except (UnusableError, StoreUnavailable) as error:
+        raise SettingError(f"cannot use 'database' {engines.shown(url)}: {error}") from None
 
 
 def _read_secret(path: Path) -> bytes:
@@ -282,7 +302,7 @@ def build_core(
 ) -> Core:
     """Put drivers and settings together for the operations; `rates` are all workers'."""
     return Core(
-        database=SqliteDatabase(layout.database),
+        database=engines.open_database(layout.database, connections=settings.database_connections),
         blobs=open_blobs(settings, layout),
         seals=Seals(_read_secret(layout.secret)),
         clock=time.time,
@@ -350,24 +370,23 @@ async def _work(
     core: Core,
     certificate: Certificate | None,
     listener: socket.socket,
-    slot: int,
 ) -> None:
     """Be one worker until told to stop."""
-    threads = Threads()
+    threads = Threads(reads_here=core.database.is_local)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     doors = Doors(
         [
             ("/v2/", OciFront(core, hosts, bodies, threads)),
             ("/layers/", Downloads(core, threads)),
-            ("/healthz", _healthy),
-            ("/readyz", _healthy),
+            ("/healthz", answer_health),
+            ("/readyz", Readiness(core, threads)),
             ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
         ]
     )
     stop = threading.Event()
     collector = threading.Thread(
-        target=_collect, args=(core, settings.collect_every, f"{os.getpid()}/{slot}", stop)
+        target=_collect, args=(core, settings.collect_every, core.new_id(), stop)
     )
     collector.start()
     watch = None if certificate is None else asyncio.create_task(certificate.watch())
@@ -383,10 +402,6 @@ async def _work(
         with contextlib.suppress(AuditUnavailable):
             settle_audit(core)
         core.database.close()
-
-
-async def _healthy(_: BaseRequest) -> StreamResponse:
-    return Response(text="ok\n")
 
 
 def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> None:
@@ -410,8 +425,9 @@ def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> No
             if not collect(core).is_idle:
                 pause = 0.01
             run_lifecycle_policies(core, may_go_on)
-        except StoreUnavailable:
-            pause = _PAUSE_WITHOUT_STORE  # whoever could not reach it has said why
+        except StoreUnavailable as error:
+            _LOG.warning("the collector waits: %s", error)
+            pause = _PAUSE_WITHOUT_STORE
         except Exception:  # noqa: BLE001 - collecting goes on whatever one batch met
             _LOG.exception("the collector failed; it tries again in a minute")
             pause = 60.0

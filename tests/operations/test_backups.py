@@ -23,8 +23,7 @@ from ecrate.operations.backups.restoring import (
 from ecrate.operations.collection import collect
 from ecrate.operations.core import Limits
 from ecrate.operations.pace import Pace
-from tests.support.audit import audit_data
-from tests.support.checking import check, file_of, pull, whole
+from tests.support.checking import audit, check, file_of, pull, whole
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import MadeImage, make_image
 from tests.support.pushing import make_index
@@ -111,7 +110,7 @@ def test_everything_comes_back(
     assert pull(target, one, deleted) == whole(deleted)
     assert backup.files() == FILES
     assert check(target) == []
-    assert list(audit_data(target.folder)) == []
+    assert audit(target) == []
 
 
 def test_second_backup_copies_what_is_new(
@@ -426,7 +425,7 @@ class ElsewhereBlobs(FilesystemBlobs):
 def test_bytes_of_a_store_elsewhere_are_copied(
     kit: Kit, bench: Bench, one: RepositoryRef, image: MadeImage
 ) -> None:
-    elsewhere = Bench(bench.folder, blob_store=ElsewhereBlobs(bench.folder))
+    elsewhere = Bench(bench.folder, bench.url, blob_store=ElsewhereBlobs(bench.folder))
     making = Making(elsewhere.core, kit.folder, Steps(), Pace())
 
     make_backup(making, FILES)

@@ -6,9 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
-import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,8 +18,7 @@ from ecrate.operations.checks import inspect
 from ecrate.operations.checks.inspection import Inspection
 from ecrate.operations.collection import collect
 from ecrate.operations.pace import Pace
-from tests.support.audit import audit_data
-from tests.support.checking import check, file_of, pull, whole
+from tests.support.checking import audit, break_rows, check, file_of, pull, whole
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import MadeImage, make_image
 from tests.support.pushing import make_index
@@ -31,13 +28,6 @@ from tests.support.trash import delete
 
 def kinds(findings: Sequence[Finding]) -> list[tuple[str, bool]]:
     return [(one.kind, one.is_mended) for one in findings]
-
-
-def break_rows(bench: Bench, *statements: str) -> None:
-    """Do to the database what its constraints would refuse."""
-    with closing(sqlite3.connect(bench.folder / "ecrate.db")) as connection, connection:
-        for statement in statements:
-            connection.execute(statement)
 
 
 def push_again(bench: Bench, ref: RepositoryRef, image: MadeImage) -> None:
@@ -113,7 +103,7 @@ def test_harm_to_bytes_is_healed_by_a_push(
     bench.clock.advance(2 * HOUR)
     collect(bench.core)
     assert pull(bench, one, image) == whole(image)
-    assert list(audit_data(bench.folder)) == []
+    assert audit(bench) == []
 
 
 def test_one_push_heals_all_repositories(
@@ -220,7 +210,7 @@ def test_count_is_counted_again(bench: Bench, image: MadeImage, statement: str) 
     assert {one.kind for one in found} == {"wrong-count"}
     assert kinds(repaired) == [("wrong-count", True)] * len(found)
     assert check(bench) == []
-    assert list(audit_data(bench.folder)) == []
+    assert audit(bench) == []
     assert image.digest
 
 
@@ -241,7 +231,7 @@ def test_count_is_counted_again(bench: Bench, image: MadeImage, statement: str) 
             "INSERT INTO tags SELECT id, 'lost', 99 FROM repositories", "broken-reference", id="tag"
         ),
         pytest.param(
-            "INSERT INTO manifests (image_id, content) VALUES (99, x'00')",
+            "INSERT INTO manifests SELECT 99, content FROM manifests LIMIT 1",
             "broken-reference",
             id="manifest",
         ),
@@ -259,7 +249,7 @@ def test_rows_are_derived_from_manifests(
     assert kind in {finding.kind for finding in found}
     assert {is_mended for _, is_mended in kinds(repaired)} == {True}
     assert check(bench) == []
-    assert list(audit_data(bench.folder)) == []
+    assert audit(bench) == []
     assert pull(bench, one, image) == whole(image)
 
 
@@ -294,9 +284,9 @@ def test_damaged_manifest_is_taken_from_another_repository(
     bench: Bench, one: RepositoryRef, image: MadeImage
 ) -> None:
     bench.push(bench.create("two"), image)
-    break_rows(
-        bench, "UPDATE manifests SET content = x'00' WHERE image_id = (SELECT min(id) FROM images)"
-    )
+    with bench.writing() as tx:
+        first = "(SELECT min(id) FROM images)"
+        tx.run(f"UPDATE manifests SET content = ? WHERE image_id = {first}", b"{}")  # noqa: S608
 
     (found,) = check(bench)
     (repaired,) = check(bench, repairs=True)
@@ -306,13 +296,14 @@ def test_damaged_manifest_is_taken_from_another_repository(
     assert pull(bench, one, image) == whole(image)
 
 
-@pytest.mark.parametrize(
-    "statement", ["DELETE FROM manifests", "UPDATE manifests SET content = x''"]
-)
+@pytest.mark.parametrize("content", [None, b"", b"{}"])
 def test_damaged_manifest_that_nobody_else_has_is_healed_by_a_push(
-    bench: Bench, one: RepositoryRef, image: MadeImage, statement: str
+    bench: Bench, one: RepositoryRef, image: MadeImage, content: bytes | None
 ) -> None:
-    break_rows(bench, statement)
+    with bench.writing() as tx:
+        if content is None:
+            tx.run("DELETE FROM manifests")
+        tx.run("UPDATE manifests SET content = ?", content)
 
     (left,) = check(bench, repairs=True)
     bench.push(one, image)
@@ -336,11 +327,11 @@ def test_forgotten_blob_is_left_to_the_collector(bench: Bench, one: RepositoryRe
 
 
 def test_what_changes_meanwhile_is_not_told(
-    bench: Bench, one: RepositoryRef, image: MadeImage
+    bench: Bench, one: RepositoryRef, image: MadeImage, make_bench: Callable[..., Bench]
 ) -> None:
     """A layer that is sent again between two looks is no finding."""
     file_of(bench, image.layers[0].digest).unlink()
-    other = Bench(bench.folder)
+    other = make_bench()
     exists = bench.blobs.exists
 
     def exists_slowly(key: str, size: int) -> bool:
@@ -351,12 +342,14 @@ def test_what_changes_meanwhile_is_not_told(
 
     bench.blobs.exists = exists_slowly  # type: ignore[method-assign]
     found = check(bench)
-    other.close()
 
     assert found == []
 
 
-def test_database_that_cannot_be_read_ends_the_check(bench: Bench, image: MadeImage) -> None:
+def test_database_that_cannot_be_read_ends_the_check(tmp_path: Path) -> None:
+    (tmp_path / "sqlite").mkdir()
+    bench = Bench(tmp_path / "sqlite")
+    bench.push(bench.create(), make_image(10), "v1")
     break_rows(bench, "PRAGMA wal_checkpoint(TRUNCATE)")
     with (bench.folder / "ecrate.db").open("r+b") as file:
         file.seek(4096 * 3)
@@ -364,8 +357,8 @@ def test_database_that_cannot_be_read_ends_the_check(bench: Bench, image: MadeIm
 
     found = check(bench)
 
+    bench.close()
     assert {one.kind for one in found} == {"damaged-database"}
-    assert image.digest
 
 
 def test_manifest_that_would_not_be_taken_today_is_no_damage(

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from typing_extensions import override
 
 from ecrate.domain.errors import (
     ImageNotFound,
@@ -21,9 +20,12 @@ from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.operations import images, repositories, uploads
 from ecrate.operations.collection import collect
-from ecrate.operations.core import Limits, ManifestCache
+from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of, make_image
+from tests.support.postgres import ENGINES
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 CONTENT = b"the layer"
 DIGEST = digest_of(CONTENT)
@@ -387,36 +389,3 @@ def test_manifest_of_an_image_deleted_meanwhile_is_not_found(
 
     with pytest.raises(ImageNotFound):
         images.read_manifest(bench.core, image)
-
-
-class SlowDocument(bytes):
-    """A document during whose second measuring another thread begins `deed`."""
-
-    thread: threading.Thread
-    measured = 0
-
-    @override
-    def __len__(self) -> int:
-        self.measured += 1
-        if self.measured == 2:
-            self.thread.start()
-            # As long as the cache is locked, the other thread waits.
-            self.thread.join(0.2)
-        return super().__len__()
-
-
-def test_manifest_cache_keeps_its_size_when_two_threads_put_at_once() -> None:
-    cache = ManifestCache(6400)
-    slow = SlowDocument(100)
-
-    def fill() -> None:
-        for number in range(1, 64):
-            cache.put(number, bytes(100))
-
-    slow.thread = threading.Thread(target=fill)
-    cache.put(0, slow)
-    slow.thread.join()
-
-    cache.put(64, bytes(100))
-
-    assert [cache.get(number) is not None for number in range(65)] == [False] + [True] * 64

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from ecrate.operations.backups.rows import read_sequences
 from ecrate.store import dump
-from ecrate.store.database import Database, Transaction
+from ecrate.store.database import Database
 from ecrate.store.sqlite import SqliteDatabase, migrate
 from tests.support.core import Bench
 from tests.support.images import make_image
+from tests.support.postgres import Postgres
 from tests.support.pushing import make_index
+from tests.support.schemas import schema_of
 
 
 @pytest.fixture
@@ -25,39 +29,30 @@ def full(tmp_path: Path) -> Bench:
     return bench
 
 
-def tables(tx: Transaction) -> dict[str, tuple[list[str], list[str], list[str]]]:
-    """Give columns, keys and binary columns of each table of the schema."""
-    names = tx.all(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '%yoyo%' "
-        "AND name NOT LIKE 'sqlite%'"
-    )
-    found = {}
-    for (name,) in names:
-        columns = tx.all(f"SELECT name, type, pk FROM pragma_table_info('{name}')")  # noqa: S608
-        keys = sorted((pk, column) for column, _, pk in columns if pk)
-        found[name] = (
-            sorted(column for column, _, _ in columns),
-            [column for _, column in keys],
-            [column for column, kind, _ in columns if kind == "BLOB"],
-        )
-    return found
+def test_all_tables_and_columns_are_named(database_url: str) -> None:
+    schema = schema_of(database_url)
+    columns = {(table, column, kind) for table, column, kind, _ in schema.columns}
 
-
-def test_all_tables_and_columns_are_named(database: Database) -> None:
-    with database.read() as tx:
-        found = tables(tx)
-
-    for name in dump.LEFT_OUT:
-        del found[name]
-    assert found == {
-        table.name: (sorted(table.columns), list(table.keys), list(table.binary))
+    named = {
+        (table.name, column, "bytes" if column in table.binary else "other")
         for table in dump.TABLES
+        for column in table.columns
     }
+    assert named == {
+        (table, column, kind if kind == "bytes" else "other")
+        for table, column, kind in columns
+        if table not in dump.LEFT_OUT
+    }
+    assert {(table.name, *table.keys) for table in dump.TABLES} <= schema.unique
 
 
-def test_identities_are_named(database: Database) -> None:
-    with database.read() as tx:
-        made = tx.all("SELECT name FROM sqlite_master WHERE sql LIKE '%AUTOINCREMENT%'")
+@pytest.mark.postgres
+def test_identities_are_named(postgres: Postgres) -> None:
+    with postgres.prepared() as url, psycopg.connect(url) as connection:
+        made = connection.execute(
+            "SELECT table_name FROM information_schema.columns WHERE is_identity = 'YES' "
+            "OR column_default LIKE 'nextval%' AND table_name NOT LIKE '%yoyo%'"
+        ).fetchall()
 
     assert {name for (name,) in made} == {table.name for table in dump.TABLES if table.has_identity}
 
@@ -69,7 +64,7 @@ def test_rows_come_out_as_they_went_in(full: Bench, tmp_path: Path) -> None:
         for table in dump.TABLES:
             for page in dump.read_rows(old, table):
                 dump.insert_rows(new, table.name, table.columns, page)
-        for name, value in dump.read_sequences(full.database, old).items():
+        for name, value in read_sequences(full.database, old).items():
             copy.set_sequence(new, name, value)
 
     with full.reading() as old, copy.read() as new:
@@ -77,7 +72,7 @@ def test_rows_come_out_as_they_went_in(full: Bench, tmp_path: Path) -> None:
         assert dump.count_rows(new) == dump.count_rows(old) > 10
         for table in dump.TABLES:
             assert list(dump.read_rows(new, table)) == list(dump.read_rows(old, table))
-        assert dump.read_sequences(copy, new) == dump.read_sequences(full.database, old)
+        assert read_sequences(copy, new) == read_sequences(full.database, old)
     copy.close()
     full.close()
 

@@ -64,7 +64,13 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }
-_STATUSES: Final = {"ServerException": 500, "RequestEntityTooLargeException": 413}
+_STATUSES: Final[dict[type[errors.EcrateError], int]] = {
+    errors.StorageFull: 500,
+    # What SDKs repeat, whatever its code.
+    errors.StoreUnavailable: 503,
+    errors.BodyTooLarge: 413,
+}
+RETRY_AFTER: Final = "5"
 
 
 @dataclass(eq=False)
@@ -100,5 +106,4 @@ def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[s
             "uploadId": error.upload_id,
             "lastValidByteReceived": error.last_valid_byte_received,
         }
-    status = 503 if isinstance(error, errors.StoreUnavailable) else _STATUSES.get(code, 400)
-    return status, code, body
+    return _STATUSES.get(type(error), 400), code, body

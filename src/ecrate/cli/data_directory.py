@@ -1,4 +1,4 @@
-"""Commands that work on the data directory itself, beside a running server or without one.
+"""Commands that work on the database itself, beside a running server or without one.
 
 What they change holds from the server's next request on, and stands in the audit log if the
 settings name one.
@@ -37,6 +37,7 @@ def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which server's data is meant."""
     parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
     parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
+    parser.add_argument("--database", metavar="URL", help="database (in the data directory)")
     parser.set_defaults(event=None, account=None)
 
 
@@ -59,12 +60,12 @@ def run_action(
     options = parser.parse_args(arguments)
     from ecrate.domain.errors import EcrateError
     from ecrate.settings import SettingError
-    from ecrate.store.database import SchemaError
+    from ecrate.store.database import SchemaError, UnusableError
 
     try:
         with open_core(options, prepare=prepare) as core:
             _print(carry_out(core, options, parser.prog))
-    except (EcrateError, SettingError, SchemaError, OSError) as error:
+    except (EcrateError, SettingError, SchemaError, UnusableError, OSError) as error:
         return _fail(str(error))
     return 0
 
@@ -75,11 +76,11 @@ def command_errors() -> Iterator[None]:
     from ecrate.cli.failures import BAD_CONFIGURATION, CommandError
     from ecrate.domain.errors import EcrateError
     from ecrate.settings import SettingError
-    from ecrate.store.database import SchemaError
+    from ecrate.store.database import SchemaError, UnusableError
 
     try:
         yield
-    except (SettingError, SchemaError) as error:
+    except (SettingError, SchemaError, UnusableError) as error:
         raise CommandError(f"ecrate: {error}", BAD_CONFIGURATION) from None
     except EcrateError as error:
         raise CommandError(f"ecrate: {error}") from None
@@ -91,17 +92,18 @@ def open_core(
 ) -> Iterator[Core]:
     """Give the core that the settings name, with `options.registry` the registry meant.
 
-    Raises `SettingError`, `SchemaError`.
+    Raises `SettingError`, `SchemaError`, `UnusableError`.
     """
     from ecrate.app import Layout, build_core, open_audit
     from ecrate.domain.names import RegistryRef
     from ecrate.settings import SettingError, load_settings
-    from ecrate.store.database import check_schema
+    from ecrate.store.engines import find_schema
 
     file = options.config or os.environ.get("ECRATE_CONFIG")
-    settings = load_settings({"data": options.data}, os.environ, Path(file) if file else None)
+    given = {"data": options.data, "database": options.database}
+    settings = load_settings(given, os.environ, Path(file) if file else None)
     layout = Layout.of(settings)
-    if not layout.database.exists():
+    if find_schema(layout.database) is None or not layout.secret.exists():
         raise SettingError(
             f"there is no data in {layout.data}; start the server once, or name its data "
             "directory with --data"
@@ -113,10 +115,21 @@ def open_core(
     audit = open_audit(settings, layout, is_server=False)
     core = build_core(settings, layout, audit=audit)
     try:
-        check_schema(core.database)
+        _check(core, layout.secret)
         yield core
     finally:
         core.database.close()
+
+
+def _check(core: Core, secret: Path) -> None:
+    """Raise `SchemaError`, or `SettingError` where the keys made here would be of no use."""
+    from ecrate.operations.tokens import is_own_secret
+    from ecrate.settings import SettingError
+    from ecrate.store.database import check_schema
+
+    check_schema(core.database)
+    if not is_own_secret(core):
+        raise SettingError(f"the secret in {secret} is not that of the database")
 
 
 def carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
@@ -127,7 +140,7 @@ def carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
     if core.audit is None or options.event is None:
         return options.action(core, options)
     core.audit.check()
-    hidden = {"action", "event", "config", "data", "account", "registry"}
+    hidden = {"action", "event", "config", "data", "database", "account", "registry"}
     event = Event(
         name=options.event,
         registry=options.registry,

@@ -22,7 +22,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--port", help="port to listen on (5100); 0 takes a free one")
     made.add_argument("--data", metavar="DIR", help="data directory (./data)")
     made.add_argument("--workers", metavar="N", help="worker processes (one a core)")
-    made.add_argument("--database", metavar="URL", help="sqlite:///PATH (in the data directory)")
+    made.add_argument(
+        "--database",
+        metavar="URL",
+        help="sqlite:///PATH (in the data directory) or postgresql://...",
+    )
     made.add_argument(
         "--blobs",
         metavar="URL",
@@ -68,7 +72,8 @@ def _banner(data: Path, started: Any, *, dev: bool) -> str:
     lines = [f"ecrate listens on {started.endpoint}"]
     if dev:
         lines.append("development mode: any access key is accepted")
-    lines.append(f"credentials are in {started.credentials}")
+    if started.credentials.exists():
+        lines.append(f"credentials are in {started.credentials}")
     if started.new_key is not None:
         lines.append(
             f"the root key, shown this once: {started.new_key.id} {started.new_key.secret}"

@@ -524,7 +524,10 @@ class StorageFull(EcrateError):
 
 @dataclass(eq=False)
 class StoreUnavailable(EcrateError):
-    """The database or the blob store cannot be reached; the same call may succeed later."""
+    """The database or the blob store is away, or too busy: the same call may succeed in a moment.
+
+    Out of a write's end it means that nobody knows whether the write took effect.
+    """
 
     text = "The server cannot reach its storage at the moment. Try again."
 

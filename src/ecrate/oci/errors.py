@@ -50,6 +50,14 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
 }
 
 
+# Seconds after which the same request may succeed.
+_RETRY_AFTER: Final[dict[type[Exception], str]] = {
+    errors.UploadBusy: "1",
+    errors.RateExceeded: "1",
+    errors.StoreUnavailable: "5",
+}
+
+
 @dataclass(eq=False)
 class RegistryError(Exception):
     """A request refused before any operation."""
@@ -81,6 +89,6 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if code == "TOOMANYREQUESTS" or isinstance(error, errors.StoreUnavailable):
-        response.headers["Retry-After"] = "1"
+    if type(error) in _RETRY_AFTER:
+        response.headers["Retry-After"] = _RETRY_AFTER[type(error)]
     return response

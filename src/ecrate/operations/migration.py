@@ -13,7 +13,7 @@ from typing import Final
 
 from ecrate.blobs.port import BlobStore
 from ecrate.domain.errors import MigrationFailed, ServerRunning, TargetNotEmpty
-from ecrate.operations.backups.rows import RowHasher
+from ecrate.operations.backups.rows import RowHasher, read_sequences
 from ecrate.operations.collection import LEASE
 from ecrate.operations.core import Core
 from ecrate.operations.holds import holding
@@ -125,7 +125,7 @@ def _move_rows(migration: Migration, renew: Callable[[], None]) -> bool:
         for table, sha256 in zip(dump.TABLES, written, strict=True):
             if _digest_of(migration, new, table, renew) != sha256:
                 raise MigrationFailed(f"table {table.name} came out otherwise than it went in")
-        for name, value in dump.read_sequences(source, old).items():
+        for name, value in read_sequences(source, old).items():
             target.set_sequence(new, name, value)
         for digest in migration.damaged:
             dump.mark_lost(new, digest, now)

@@ -10,6 +10,7 @@ from typing import Final
 from ecrate.domain.damage import DamagedImage
 from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
 from ecrate.domain.trash import TRASH
+from ecrate.store.blobs import lock_blobs
 from ecrate.store.database import Row, Transaction
 
 Key = tuple[object, ...]
@@ -253,6 +254,14 @@ def insert_lost_blob(tx: Transaction, digest: Digest, key: str, size: int, now: 
         now,
     )
     return int(row[0]) if row else 0
+
+
+def lock_blobs_of(tx: Transaction, digests: Sequence[str]) -> None:
+    """Keep the links of the blobs of these digests as they are."""
+    rows = [tx.one("SELECT id FROM blobs WHERE digest = ?", digest) for digest in digests]
+    ids = sorted({row[0] for row in rows if row is not None})
+    if ids:
+        lock_blobs(tx, ids)
 
 
 def remember_blob(tx: Transaction, blob_id: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ecrate.store.database import Database, Row, Transaction
+from ecrate.store.database import Row, Transaction
 
 _NAME: Final = re.compile(r"[a-z_]{1,63}")
 
@@ -42,6 +42,7 @@ def _table(name: str, keys: str, others: str = "", *, identity: bool = False) ->
 LEFT_OUT: Final = ("schema_version", "uploads", "garbage", "leases", "collected")
 TABLES: Final = (
     _table("installation", "id"),
+    _table("secret", "fingerprint"),
     _table("principals", "id", "registry_id kind name arn trust_policy created_at", identity=True),
     _table("access_keys", "id", "principal_id is_active created_at"),
     _table("inline_policies", "principal_id name", "document"),
@@ -140,13 +141,6 @@ def insert_rows(tx: Transaction, name: str, columns: Sequence[str], rows: Sequen
         raise ValueError(f"'{name}' has names that no table has")
     places = ", ".join("?" * len(columns))
     tx.many(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})", rows)  # noqa: S608 - checked above
-
-
-def read_sequences(database: Database, tx: Transaction) -> dict[str, int]:
-    """Give the last identity that each table gave out."""
-    return {
-        table.name: database.find_sequence(tx, table.name) for table in TABLES if table.has_identity
-    }
 
 
 def list_blobs(tx: Transaction) -> Iterator[tuple[str, str, int]]:

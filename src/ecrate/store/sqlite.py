@@ -21,19 +21,13 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import (
-    SCHEMA_VERSION,
-    ConstraintError,
-    DataTooNewError,
-    Row,
-    Transaction,
-)
+from ecrate.store.database import ConstraintError, Row, Transaction
+from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
 # How many writes share a commit at the most, so that the first of them need not wait for ever.
@@ -61,30 +55,21 @@ def migrate(path: Path) -> None:
 
     Raises `DataTooNewError` when a newer version wrote the data and excludes this one.
     """
-    found = _schema(path)
-    if found is not None:
-        version, oldest_code = found
-        if oldest_code > SCHEMA_VERSION:
-            raise DataTooNewError(version)
-        if version >= SCHEMA_VERSION:
-            return
-    # Imported late: it is needed only when there is something to migrate.
-    from yoyo import get_backend, read_migrations  # noqa: PLC0415
+    found = find_schema(path)
+    if not is_to_migrate(found):
+        return
+    from yoyo import get_backend  # noqa: PLC0415 - needed only when there is something to migrate
 
-    with resources.as_file(resources.files("ecrate.store") / "migrations" / "sqlite") as folder:
-        backend = get_backend(f"sqlite:///{path}")
-        try:
-            # Only the holder of the data directory's lock comes here, so a lock found in the
-            # table is that of a process which was killed while it migrated.
-            backend.break_lock()
-            with backend.lock():
-                backend.apply_migrations(backend.to_apply(read_migrations(str(folder))))
-        finally:
-            backend.connection.close()
+    backend = get_backend(f"sqlite:///{path}")
+    try:
+        apply_migrations(backend, "sqlite", found)
+    finally:
+        backend.connection.close()
     path.chmod(0o600)
 
 
-def _schema(path: Path) -> tuple[int, int] | None:
+def find_schema(path: Path) -> Schema | None:
+    """Give the schema's version and the oldest code that may open it, None where there is none."""
     if not path.exists():
         return None
     connection = connect(path)
@@ -98,13 +83,14 @@ def _schema(path: Path) -> tuple[int, int] | None:
 
 
 class SqliteTransaction:
-    """A transaction on one connection."""
+    """A transaction on one connection; `broken` is the constraint that ended it."""
 
-    __slots__ = ("_execute", "_executemany")
+    __slots__ = ("_execute", "_executemany", "broken")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self._executemany = connection.executemany
+        self.broken: ConstraintError | None = None
 
     def one(self, sql: str, *values: object) -> Row | None:
         row: Row | None = self._run(sql, values).fetchone()
@@ -120,13 +106,15 @@ class SqliteTransaction:
         try:
             self._executemany(sql, rows)
         except sqlite3.IntegrityError as error:
-            raise ConstraintError(str(error)) from error
+            self.broken = ConstraintError(str(error))
+            raise self.broken from error
 
     def _run(self, sql: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         try:
-            return self._execute(sql, values)
+            return self._execute(sql.removesuffix(" FOR UPDATE"), values)
         except sqlite3.IntegrityError as error:
-            raise ConstraintError(str(error)) from error
+            self.broken = ConstraintError(str(error))
+            raise self.broken from error
 
 
 class SqliteDatabase:
@@ -311,13 +299,14 @@ class _Look:
 
 
 class _Write:
-    __slots__ = ("_database",)
+    __slots__ = ("_database", "_transaction")
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
 
     def __enter__(self) -> SqliteTransaction:
-        return SqliteTransaction(self._database.begin_write())
+        self._transaction = SqliteTransaction(self._database.begin_write())
+        return self._transaction
 
     def __exit__(
         self,
@@ -325,10 +314,13 @@ class _Write:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        broken = self._transaction.broken
         try:
-            self._database.end_write(error)
+            self._database.end_write(error or broken)
         finally:
             _check_room(error)
+        if error is None and broken is not None:
+            raise broken
 
 
 def _check_room(error: BaseException | None) -> None:

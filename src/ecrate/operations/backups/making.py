@@ -27,7 +27,13 @@ from ecrate.operations.backups.folder import (
     rows_file,
     write_file,
 )
-from ecrate.operations.backups.rows import Rows, read_blobs, write_lines, write_rows
+from ecrate.operations.backups.rows import (
+    Rows,
+    read_blobs,
+    read_sequences,
+    write_lines,
+    write_rows,
+)
 from ecrate.operations.core import Core
 from ecrate.operations.holds import Hold, holding
 from ecrate.operations.intake import Named
@@ -96,7 +102,7 @@ def _write_all_rows(
             pages = _told(making, hold, dump.read_rows(tx, table))
             written.append(write_rows(rows_file(path, table.name), table, pages))
         blobs = write_lines(path / BLOBS, "blobs", dump.list_blobs(tx))
-        return tuple(written), blobs, dump.read_sequences(database, tx), dump.sum_of_sizes(tx)
+        return tuple(written), blobs, read_sequences(database, tx), dump.sum_of_sizes(tx)
 
 
 def _told(making: Making, hold: Hold, pages: Iterator[list[Row]]) -> Iterator[list[Row]]:

@@ -15,8 +15,8 @@ import pybase64
 
 from ecrate.domain.errors import BackupUnusable
 from ecrate.operations.intake import Named
-from ecrate.store.database import Row
-from ecrate.store.dump import Table
+from ecrate.store.database import Database, Row, Transaction
+from ecrate.store.dump import TABLES, Table
 
 _PAGE: Final = 500
 _LONGEST: Final = 16 * 1024 * 1024
@@ -113,3 +113,10 @@ def read_blobs(path: Path, rows: Rows) -> Iterator[Named]:
     for page in read_rows(path, rows):
         for digest, key, size in page:
             yield Named(str(digest), str(key), int(str(size)))
+
+
+def read_sequences(database: Database, tx: Transaction) -> dict[str, int]:
+    """Give the last identity that each table gave out."""
+    return {
+        table.name: database.find_sequence(tx, table.name) for table in TABLES if table.has_identity
+    }

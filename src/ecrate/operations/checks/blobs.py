@@ -16,9 +16,9 @@ from ecrate.operations.core import Core
 from ecrate.operations.pace import Pace
 from ecrate.store import checks as store
 from ecrate.store import garbage
+from ecrate.store.blobs import Garbage, insert_garbage
 from ecrate.store.checks import BlobRow
 from ecrate.store.dump import sum_of_sizes
-from ecrate.store.layers import Garbage, insert_garbage
 
 _IMAGES: Final = 1000
 _QUESTIONS: Final = 16

@@ -13,7 +13,7 @@ from ecrate.store import checks as store
 from ecrate.store import images, layers
 from ecrate.store.checks import ImageRow
 from ecrate.store.database import Transaction
-from ecrate.store.repositories import add_to_image_count
+from ecrate.store.repositories import lock_repositories
 
 
 def check_images(inspection: Inspection) -> Iterator[Finding]:
@@ -127,8 +127,7 @@ def _parsed(image: ImageRow) -> Manifest | None:
 
 def _derive(core: Core, tx: Transaction, before: ImageRow) -> None:
     """Write what follows from the manifest anew."""
-    # Locks the repository's row, so that nobody else writes to the image meanwhile.
-    add_to_image_count(tx, before.repository_id, 0)
+    lock_repositories(tx, [before.repository_id])
     image = store.find_image(tx, before.id)
     manifest = None if image is None else _parsed(image)
     if image is None or manifest is None:
@@ -147,6 +146,7 @@ def _references(
     repository has is taken from there, and one that nobody has is lost.
     """
     now = core.clock()
+    store.lock_blobs_of(tx, [layer.digest.text for layer in manifest.layers])
     needed: dict[int, str] = {}
     missing_layers = []
     for layer in manifest.layers:
