@@ -256,6 +256,14 @@ def test_bearer_token_is_no_password(public: Server) -> None:
     assert error_of(answer) == (403, "DENIED", "Your Authorization Token is invalid.")
 
 
+def test_bearer_token_fetches_no_other(public: Server) -> None:
+    tokens = (bearer(public), bearer(public, basic("AWS", token_of(public))))
+
+    answers = [ask(public, f"Bearer {token}", "token") for token in tokens]
+
+    assert [error_of(answer)[:2] for answer in answers] == [(401, "UNAUTHORIZED")] * 2
+
+
 def test_nameless_token_leads_to_the_registry_of_the_host_it_was_fetched_from(
     public: Server,
 ) -> None:
