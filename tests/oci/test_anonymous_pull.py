@@ -12,13 +12,13 @@ import pytest
 
 from ecrate.operations.seals import Seals
 from tests.support.images import MadeImage, make_image
-from tests.support.policies import open_to_all
+from tests.support.policies import deny, open_to_all, policy
 from tests.support.registry import error_of, push_image, token_of
 from tests.support.server import ACCOUNT, Server, running_server
 from tests.support.signing import CONTENT_TYPE, TARGET
 from tests.support.wire import basic
 
-OPEN, CLOSED = "anonymous/open", "anonymous/closed"
+OPEN, CLOSED, DENIED = "anonymous/open", "anonymous/closed", "anonymous/denied"
 ANONYMOUS_PULL = {"ECRATE_ANONYMOUS_PULL": "true"}
 
 
@@ -40,6 +40,9 @@ def public(image: MadeImage) -> Iterator[Server]:
             ecr.create_repository(repositoryName=name)
             push_image(http, name, image, "latest")
         open_to_all(ecr, OPEN)
+        ecr.create_repository(repositoryName=DENIED)
+        text = policy(deny("ecr:BatchGetImage", Principal="*"))
+        ecr.set_repository_policy(repositoryName=DENIED, policyText=text)
         yield running
 
 
@@ -163,7 +166,7 @@ def test_nameless_may_not_list_repositories(nameless: httpx.Client) -> None:
     assert error_of(answer) == denial("DescribeRepositories", arn("*"))
 
 
-@pytest.mark.parametrize("name", [CLOSED, "no/such"])
+@pytest.mark.parametrize("name", [CLOSED, DENIED, "no/such"])
 def test_nameless_may_not_pull_what_is_not_open_to_all(nameless: httpx.Client, name: str) -> None:
     answer = nameless.get(f"/v2/{name}/manifests/latest")
 
