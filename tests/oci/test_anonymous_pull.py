@@ -16,7 +16,7 @@ from tests.support.policies import deny, open_to_all, policy
 from tests.support.registry import error_of, push_image, token_of
 from tests.support.server import ACCOUNT, Server, running_server
 from tests.support.signing import CONTENT_TYPE, TARGET
-from tests.support.wire import basic
+from tests.support.wire import Wire, basic
 
 OPEN, CLOSED, DENIED = "anonymous/open", "anonymous/closed", "anonymous/denied"
 ANONYMOUS_PULL = {"ECRATE_ANONYMOUS_PULL": "true"}
@@ -158,6 +158,19 @@ def test_nameless_may_not_change_anything(
 
     assert error_of(answer) == denial(action, arn(OPEN))
     assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+@pytest.mark.parametrize("name", [OPEN, CLOSED, "no/such"])
+def test_nameless_are_refused_before_their_manifest_is_read(public: Server, name: str) -> None:
+    headers = {
+        "Authorization": f"Bearer {bearer(public)}",
+        "Content-Length": 4_000_000,
+        "Expect": "100-continue",
+    }
+    with Wire(public) as wire:
+        answer = wire.ask("PUT", f"/v2/{name}/manifests/latest", headers)
+
+    assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
 
 
 def test_nameless_may_not_list_repositories(nameless: httpx.Client) -> None:
