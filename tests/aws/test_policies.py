@@ -126,23 +126,18 @@ def test_denial_in_a_repository_does_not_tell_that_it_is_there(
         office.client("ecr", stranger),
     ]
 
-    answers = [
-        [
-            code_of(
-                lambda ecr=ecr, name=name: ecr.describe_images(
-                    repositoryName=name, registryId=ACCOUNT
-                )
-            )  # type: ignore[misc]
-            for name in (app, "no/such")
-        ]
-        for ecr in callers
-    ]
+    blind, sighted, other = (
+        [code_of(describing(ecr, name)) for name in (app, "no/such")] for ecr in callers
+    )
 
-    blind, sighted, other = answers
     assert blind[0] == (blind[1][0], blind[1][1].replace("no/such", app))
     assert other[0] == (other[1][0], other[1][1].replace("no/such", app))
     assert [code for code, _ in sighted] == ["AccessDeniedException", "RepositoryNotFoundException"]
     assert sighted[0][1].endswith("with an explicit deny in a resource-based policy")
+
+
+def describing(ecr: ECRClient, name: str) -> Callable[[], object]:
+    return lambda: ecr.describe_images(repositoryName=name, registryId=ACCOUNT)
 
 
 def test_rights_come_and_go_with_the_next_request(office: Office, app: str) -> None:

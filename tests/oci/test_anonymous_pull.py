@@ -162,7 +162,7 @@ def test_nameless_may_not_change_anything(
 
 @pytest.mark.parametrize("name", [OPEN, CLOSED, "no/such"])
 def test_nameless_are_refused_before_their_manifest_is_read(public: Server, name: str) -> None:
-    headers = {
+    headers: dict[str, str | int] = {
         "Authorization": f"Bearer {bearer(public)}",
         "Content-Length": 4_000_000,
         "Expect": "100-continue",

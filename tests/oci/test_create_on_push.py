@@ -310,7 +310,7 @@ def test_push_of_a_user_with_both_rights(own_server: Server, owner: ECRClient) -
 def test_manifest_is_read_where_it_would_make_the_repository(
     own_server: Server, owner: ECRClient
 ) -> None:
-    length = {"Content-Length": len(EMPTY_INDEX), "Expect": "100-continue"}
+    length: dict[str, str | int] = {"Content-Length": len(EMPTY_INDEX), "Expect": "100-continue"}
     with Wire(own_server) as wire:
         wire.head("PUT", "/v2/made/when-welcome/manifests/latest", length)
         welcome = wire.answer(has_body=False)
@@ -327,7 +327,7 @@ def test_manifest_of_a_user_who_may_not_create_is_refused_before_it_is_read(
     own_server: Server,
 ) -> None:
     rights = policy(allow("ecr:PutImage", Resource="*"))
-    length = {"Content-Length": 4_000_000, "Expect": "100-continue"}
+    length: dict[str, str | int] = {"Content-Length": 4_000_000, "Expect": "100-continue"}
     with Wire(make_user(own_server, "no-creator", rights)) as wire:
         answer = wire.ask("PUT", "/v2/made/by-no-creator/manifests/latest", length)
 

@@ -104,7 +104,7 @@ def test_repository_of_another_account_does_not_exist(
 def test_manifest_for_another_account_is_refused_before_it_is_read(
     stranger: Server, guarded: str, length: int
 ) -> None:
-    headers = {
+    headers: dict[str, str | int] = {
         "Host": f"{OWNER}.dkr.ecr.us-east-1.localhost:{stranger.port}",
         "Content-Length": length,
         "Expect": "100-continue",
