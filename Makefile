@@ -11,7 +11,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
   --annotation-style line $(PINS_ARGS) pyproject.toml --group build
 export PYTHON
 
-.PHONY: help serve setup dev test lint fmt type bench fuzz docs pins ci
+.PHONY: help serve setup dev test lint fmt type bench emulators fuzz docs pins ci
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -51,6 +51,13 @@ bench: dev ## Measure: make bench BENCH_ARGS="push pull"
 	@tools/system-packages
 	$(BIN)/python -m benchmarks $(BENCH_ARGS)
 
+emulators: dev .venv-peers/.stamp ## Measure every operation beside moto's server and MiniStack
+	$(BIN)/python -m benchmarks.emulators $(BENCH_ARGS)
+
+.venv-peers/.stamp: requirements/peers.txt tools/venv
+	tools/venv .venv-peers $<
+	@touch $@
+
 fuzz: dev ## Fuzz the parsers: make fuzz FUZZ_ARGS="--seconds 600 manifest"
 	$(BIN)/python -m tools.fuzz $(FUZZ_ARGS)
 
@@ -61,5 +68,6 @@ docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/ma
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
+	$(subst pyproject.toml ,,$(COMPILE)) --group peers --output-file requirements/peers.txt
 
 ci: lint test ## What CI runs

@@ -27,6 +27,7 @@ from benchmarks.servers import ECRATE, Server
 from benchmarks.signing import call, signed_head
 from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.hashing import new_hasher
+from tests.support.rows import Uploads
 
 PART = 20 * MIB
 _BASE64_PIECE = MIB  # characters ecrate decodes at a time
@@ -204,11 +205,10 @@ def _decode(raw: msgspec.Raw) -> None:
 
 def _write(blobs: FilesystemBlobs, data: bytes) -> None:
     key = os.urandom(16).hex()
-    upload = blobs.open_upload(key, is_new=True, wait=0)
-    for start in range(0, len(data), 3 * _BASE64_PIECE // 4):
-        upload.write(memoryview(data)[start : start + 3 * _BASE64_PIECE // 4])
-    upload.sync()
-    upload.close()
+    pieces = range(0, len(data), 3 * _BASE64_PIECE // 4)
+    Uploads(blobs).write(
+        key, *(memoryview(data)[start : start + 3 * _BASE64_PIECE // 4] for start in pieces)
+    )
     blobs.delete(key)
 
 

@@ -164,11 +164,11 @@ def _wait(server: Server, path: str, started: float) -> float:
     raise TimeoutError(f"{server.name} does not answer after {waited:.0f} s")
 
 
-def start_ecrate(folder: Path) -> Server:
+def start_ecrate(folder: Path, *arguments: str) -> Server:
     """Start ecrate on two workers."""
     port, data = free_port(), folder / ECRATE
     command = [str(Path(sys.executable).with_name("ecrate")), "serve", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--data", str(data), "--workers", "2"]
+    command += ["--port", str(port), "--data", str(data), "--workers", "2", *arguments]
     return start(ECRATE, folder, command, port, "/healthz")
 
 
@@ -183,7 +183,7 @@ def start_registry(folder: Path) -> Server:
 STARTERS = {ECRATE: start_ecrate, REGISTRY: start_registry}
 
 
-def _open_repository(server: Server, *, has_repository: bool) -> None:
+def open_repository(server: Server, *, has_repository: bool) -> None:
     """Log in as docker does and create the repository; docker-registry needs neither."""
     file = configparser.ConfigParser()
     file.read(server.data / "credentials")
@@ -208,7 +208,7 @@ def running(
             server = STARTERS[name](folder)
             servers.append(server)
             if name == ECRATE:
-                _open_repository(server, has_repository=has_repository)
+                open_repository(server, has_repository=has_repository)
         yield servers
     finally:
         for server in servers:

@@ -12,6 +12,8 @@ import httpx
 import pytest
 from hypothesis import settings
 
+from tests.support.clients import miss
+from tests.support.seaweed import S3Server, find_weed, running_seaweed
 from tests.support.server import Server, running_server
 
 if TYPE_CHECKING:
@@ -36,6 +38,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def server() -> Iterator[Server]:
     """One server for all tests that do not change how it runs."""
     with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 server, for tests marked `s3`."""
+    program = find_weed() or miss("weed of SeaweedFS is not installed")
+    with tempfile.TemporaryDirectory() as folder, running_seaweed(program, Path(folder)) as running:
         yield running
 
 

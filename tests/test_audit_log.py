@@ -58,7 +58,7 @@ def watched() -> Iterator[Watched]:
         path.parent.mkdir()
         settings = {
             "ECRATE_AUDIT_LOG": str(path),
-            "ECRATE_RATE_LIMITS": "UploadLayerPart=1,PutImage=100000,InitiateLayerUpload=100000",
+            "ECRATE_RATE_LIMITS": "UploadLayerPart=20,PutImage=100000,InitiateLayerUpload=100000",
             "ECRATE_COLLECT_EVERY": "0.1",
             "ECRATE_LIFECYCLE_EVERY": "0.1",
         }
@@ -140,6 +140,14 @@ def test_refused_call_is_recorded_with_its_error(watched: Watched, ecr: ECRClien
     assert event["requestID"] == answer["ResponseMetadata"]["RequestId"]
     assert event["requestParameters"] == {"repositoryName": "app"}
     assert event["responseElements"] is None
+
+
+def test_call_that_cannot_be_read_is_recorded(watched: Watched) -> None:
+    (event,) = watched.recorded(lambda: call(watched.server, "CreateRepository", b"["))
+
+    assert event["eventName"] == "CreateRepository"
+    assert event["errorCode"] == "SerializationException"
+    assert event["requestParameters"] is None
 
 
 def test_call_on_an_arn_is_recorded_with_it(watched: Watched, ecr: ECRClient) -> None:
@@ -381,6 +389,39 @@ def test_command_line_is_recorded_without_secrets(watched: Watched) -> None:
     text = watched.path.read_text()
     assert said[1]["secret"] not in text
     assert said[2]["secret"] not in text
+
+
+def test_commands_on_repositories_are_recorded(watched: Watched, ecr: ECRClient) -> None:
+    ecr.create_repository(repositoryName="kept")
+    watched.run("lock", "kept")
+    watched.run("unlock", "kept")
+    ecr.delete_repository(repositoryName="kept")
+    digest = "sha256:" + "0" * 64
+
+    def manage() -> None:
+        watched.run("trash", "list")
+        watched.run("trash", "restore", "kept", "--as", "again")
+        watched.run("lock", "again")
+        watched.run("lock")
+        watched.run("unlock", "again")
+        watched.run("gc", "status")
+        watched.run("gc", "explain", digest)
+        watched.run("gc", "restore", digest, "--repository", "again")
+        watched.run("trash", "empty", "--all")
+
+    events = watched.recorded(manage)
+
+    assert [(event["eventName"], event["userAgent"]) for event in events] == [
+        ("RestoreFromTrash", "ecrate trash"),
+        ("LockRepository", "ecrate lock"),
+        ("UnlockRepository", "ecrate unlock"),
+        ("RestoreLayer", "ecrate gc"),
+        ("EmptyTrash", "ecrate trash"),
+    ]
+    assert {event["eventSource"] for event in events} == {"ecr.amazonaws.com"}
+    assert events[0]["requestParameters"].items() >= {"item": "kept", "name": "again"}.items()
+    assert events[0]["responseElements"]["repository"] == "again"
+    assert events[3]["errorCode"] == "GarbageNotFoundException"
 
 
 def test_no_secret_stands_in_the_log(watched: Watched, http: httpx.Client) -> None:

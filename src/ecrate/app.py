@@ -18,13 +18,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
-from ecrate.domain.errors import AuditUnavailable
+from ecrate.blobs.port import BlobStore
+from ecrate.blobs.s3.address import S3Address
+from ecrate.blobs.s3.presigning import Credentials
+from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
 from ecrate.oci.front import OciFront
@@ -37,9 +41,9 @@ from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET
 from ecrate.settings import SettingError, Settings
-from ecrate.store import identities
+from ecrate.store import identities, installation
 from ecrate.store.audit import AuditLog
-from ecrate.store.database import DataTooNewError
+from ecrate.store.database import Database, DataTooNewError
 from ecrate.store.sqlite import SqliteDatabase, migrate
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
@@ -53,6 +57,7 @@ _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
 _SECRET_SIZE: Final = 32
 _SWEEP_EVERY: Final = 24 * 3600.0
+_PAUSE_WITHOUT_STORE: Final = 30.0
 _PART_BUFFER: Final = 32 * 1024 * 1024
 
 
@@ -157,8 +162,9 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     """
     with _usable("database", layout.database):
         _migrate(layout)
-    with _usable("blobs", layout.blobs):
-        FilesystemBlobs(layout.blobs)
+    with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
+        blobs = open_blobs(settings, layout)
+        blobs.check()
     with _usable("secret_file", layout.secret):
         if not layout.secret.exists():
             _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
@@ -169,6 +175,7 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
             audit.check()
     database = SqliteDatabase(layout.database)
     try:
+        _take_place(database, blobs, settings.blobs)
         with database.write() as tx:
             if identities.has_principals(tx):
                 return None
@@ -196,7 +203,7 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
 
 
 @contextlib.contextmanager
-def _usable(setting: str, path: Path) -> Iterator[None]:
+def _usable(setting: str, path: Path | str) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error, ValueError) as error:
@@ -231,6 +238,41 @@ def _write_private(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
+def _take_place(database: Database, blobs: BlobStore, url: str) -> None:
+    """Raise `SettingError` if the blobs there are those of another database."""
+    with database.write() as tx:
+        own = installation.find_or_make_id(tx, str(uuid4()))
+    try:
+        owner = blobs.take_place(own)
+    except EcrateError as error:
+        raise SettingError(f"cannot use 'blobs' {url}: {error}") from None
+    if owner != own:
+        raise SettingError(
+            f"cannot use 'blobs' {url}: they are those of another database ({owner}, not {own})"
+        )
+
+
+def _is_s3(url: str) -> bool:
+    return url.startswith("s3://")
+
+
+def open_blobs(settings: Settings, layout: Layout) -> BlobStore:
+    """Give the blob store that the settings name; raises `SettingError` for a bad address."""
+    if not _is_s3(settings.blobs):
+        return FilesystemBlobs(layout.blobs)
+    from ecrate.blobs.s3.store import S3Blobs
+
+    key = (settings.s3_access_key_id, settings.s3_secret_access_key)
+    if any(key) != all(key):
+        raise SettingError("settings 's3_access_key_id' and 's3_secret_access_key' go together")
+    try:
+        address = S3Address.parse(settings.blobs)
+    except ValueError as error:
+        raise SettingError(f"cannot use 'blobs' {settings.blobs}: {error}") from None
+    credentials = Credentials(*key) if all(key) else None
+    return S3Blobs(address, credentials, redirects=settings.blob_redirects)
+
+
 def build_core(
     settings: Settings,
     layout: Layout,
@@ -241,7 +283,7 @@ def build_core(
     """Put drivers and settings together for the operations; `rates` are all workers'."""
     return Core(
         database=SqliteDatabase(layout.database),
-        blobs=FilesystemBlobs(layout.blobs),
+        blobs=open_blobs(settings, layout),
         seals=Seals(_read_secret(layout.secret)),
         clock=time.time,
         default_registry=RegistryRef(settings.account_id, settings.region),
@@ -257,6 +299,7 @@ def build_core(
             upload_idle=settings.upload_idle,
             layer_grace=settings.layer_grace,
             quarantine=settings.quarantine,
+            trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
         ),
@@ -316,7 +359,7 @@ async def _work(
     doors = Doors(
         [
             ("/v2/", OciFront(core, hosts, bodies, threads)),
-            ("/layers/", Downloads(core)),
+            ("/layers/", Downloads(core, threads)),
             ("/healthz", _healthy),
             ("/readyz", _healthy),
             ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
@@ -367,6 +410,8 @@ def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> No
             if not collect(core).is_idle:
                 pause = 0.01
             run_lifecycle_policies(core, may_go_on)
+        except StoreUnavailable:
+            pause = _PAUSE_WITHOUT_STORE  # whoever could not reach it has said why
         except Exception:  # noqa: BLE001 - collecting goes on whatever one batch met
             _LOG.exception("the collector failed; it tries again in a minute")
             pause = 60.0

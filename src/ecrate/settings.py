@@ -35,6 +35,9 @@ class Settings:
     workers: int = 0
     database: str = ""
     blobs: str = ""
+    blob_redirects: bool = True
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = ""
     dev: bool = False
     dev_anywhere: bool = False
     account_id: str = "000000000000"
@@ -57,6 +60,7 @@ class Settings:
     upload_idle: float = 24 * 3600.0
     layer_grace: float = 24 * 3600.0
     quarantine: float = 3600.0
+    trash_kept: float = 7 * 24 * 3600.0
     activation_seconds: float = 1.0
     collect_every: float = 5.0
     lifecycle_every: float = 3600.0
@@ -202,7 +206,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "public_url": (_url, "http://HOST[:PORT] or https://HOST[:PORT]"),
     "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
     "database": (_matches(r"|sqlite:///.+"), "sqlite:///PATH"),
-    "blobs": (_matches(r"|file:///.+"), "file:///PATH"),
+    "blobs": (_matches(r"|file:///.+|s3://.+"), "file:///PATH or s3://BUCKET[/PREFIX][?...]"),
     "repositories_per_registry": _COUNT,
     "images_per_repository": _COUNT,
     "rate_limits": (_rates, f"ecr, off, or OPERATION=RATE,... of {', '.join(RATES)}"),
@@ -212,6 +216,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),
     "quarantine": _seconds(0),
+    "trash_kept": _seconds(0),
     "activation_seconds": _seconds(0),
     "collect_every": _seconds(0.1),
     "lifecycle_every": _seconds(0.1),

@@ -61,6 +61,8 @@ WITHOUT_CODE: Final = {
     errors.MissingDigestAndTag: "an entry of a batch's failures only",
     errors.PrincipalAlreadyExists: "principals are managed on the command line only",
     errors.PrincipalNotFound: "principals are managed on the command line only",
+    errors.GarbageNotFound: "the quarantine is looked into on the command line only",
+    errors.TrashNotFound: "the trash is looked into on the command line only",
     errors.LayerInUse: "ECR has no operation that deletes a layer; the registry door has",
 }
 

@@ -252,7 +252,7 @@ def test_lifecycle_policies_wait_for_the_audit_log(watched: Bench) -> None:
     watched.clock.advance(watched.core.limits.lifecycle_every)
     break_disk(watched)
     with pytest.raises(AuditUnavailable):
-        record_operator(watched.core, "root", Event("CreateUser", REGISTRY))
+        record_operator(watched.core, "root", Event("CreateUser", REGISTRY), command="ecrate iam")
 
     with pytest.raises(AuditUnavailable):
         run_lifecycle_policies(watched.core)

@@ -11,6 +11,7 @@ from ecrate.domain.errors import LayerNotFound, UploadNotFound
 from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.operations import images, repositories
+from ecrate.operations.claims import ClaimedRow
 from ecrate.operations.collection import (
     BATCH,
     Collected,
@@ -18,6 +19,7 @@ from ecrate.operations.collection import (
     collect_strays,
     take_collector_lease,
 )
+from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of, make_image
 
@@ -63,8 +65,10 @@ def test_collect_spares_what_an_image_needs(bench: Bench, one: RepositoryRef) ->
 
 
 def test_collect_takes_layers_a_grace_period_after_their_image(
-    bench: Bench, one: RepositoryRef
+    make_bench: Callable[..., Bench],
 ) -> None:
+    bench = make_bench(limits=Limits(trash_kept=0))
+    one = bench.create("one")
     image = make_image(10, 20)
     digest = bench.push(one, image)
     bench.clock.advance(10 * DAY)
@@ -137,7 +141,9 @@ def test_upload_of_a_layer_that_is_there_begins_a_new_grace_period(
     assert bench.has(one, DIGEST)
 
 
-def test_collect_takes_all_of_a_deleted_repository(bench: Bench, one: RepositoryRef) -> None:
+def test_collect_takes_all_of_a_deleted_repository(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(limits=Limits(trash_kept=0))
+    one = bench.create("one")
     bench.push(one, make_image(10, 20), "v1")
     bench.begin(one, b"begun")
     repositories.delete_repository(bench.core, bench.caller, one, force=True)
@@ -146,7 +152,7 @@ def test_collect_takes_all_of_a_deleted_repository(bench: Bench, one: Repository
     bench.clock.advance(HOUR)
     deleted = collect(bench.core)
 
-    assert condemned == Collected(blobs=3)
+    assert condemned == Collected(trash=5, blobs=3)
     assert deleted == Collected(files=4)
     assert bench.files() == set()
 
@@ -278,10 +284,10 @@ def test_collect_strays_deletes_old_bytes_without_a_row(bench: Bench, one: Repos
 
 def _stray(bench: Bench, content: bytes) -> str:
     key = bench.core.new_id()
-    file = bench.blobs.open_upload(key, is_new=True, wait=0)
+    file = bench.blobs.open_upload(key, ClaimedRow(bench.core, key), is_new=True, wait=0)
     file.write(content)
     file.close()
-    bench.blobs.commit(key)
+    bench.blobs.commit(key, b"")
     return key
 
 

@@ -50,7 +50,7 @@ def test_complete_reads_the_bytes_again_without_a_hash_state(
 
 def test_complete_that_was_cut_off_reads_the_bytes_again(bench: Bench, one: RepositoryRef) -> None:
     upload_id = bench.begin(one, CONTENT)
-    bench.blobs.commit(upload_id)
+    bench.blobs.commit(upload_id, b"")
     forget_hash_state(bench)
 
     stored = bench.complete(one, upload_id, DIGEST)
@@ -189,7 +189,7 @@ def test_writer_tells_the_size_with_what_is_not_counted_yet(
 
 def test_download_expires_after_an_hour(bench: Bench, one: RepositoryRef) -> None:
     bench.store(one, CONTENT)
-    seal = layers.get_download_url_for_layer(bench.core, bench.caller, one, DIGEST)
+    seal = layers.get_download_url_for_layer(bench.core, bench.caller, one, DIGEST).seal
     bench.clock.advance(HOUR)
     in_time = layers.find_layer_to_download(bench.core, seal)
     bench.clock.advance(1)
@@ -202,7 +202,7 @@ def test_download_expires_after_an_hour(bench: Bench, one: RepositoryRef) -> Non
 
 def test_download_of_a_layer_that_is_gone_is_not_found(bench: Bench, one: RepositoryRef) -> None:
     bench.store(one, CONTENT)
-    seal = layers.get_download_url_for_layer(bench.core, bench.caller, one, DIGEST)
+    seal = layers.get_download_url_for_layer(bench.core, bench.caller, one, DIGEST).seal
     repositories.delete_repository(bench.core, bench.caller, one, force=False)
     bench.store(bench.create("one"), CONTENT)
 

@@ -1,4 +1,6 @@
-"""Whatever is pushed, tagged, deleted and collected in whatever order: what is listed pulls."""
+"""Whatever is pushed, tagged, deleted, restored and collected in whatever order: what is listed
+pulls.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from typing_extensions import override
 
 from ecrate.domain.errors import EcrateError
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
-from ecrate.operations import images, repositories
+from ecrate.domain.trash import Origin
+from ecrate.operations import images, repositories, trash
 from ecrate.operations.collection import collect, collect_strays
 from tests.support.audit import audit_data
 from tests.support.core import HOUR, Bench
@@ -45,8 +48,8 @@ class Registry(RuleBasedStateMachine):
         problems = list(audit_data(self.folder))
         self.delete_repository("one")
         self.delete_repository("two")
-        self.wait_and_collect(25)
-        self.wait_and_collect(1)
+        for hours in (8 * 24, 25, 1):
+            self.wait_and_collect(hours)
         left = self.bench.files()
         with self.bench.reading() as tx:
             rows = tx.all("SELECT digest FROM blobs UNION ALL SELECT id FROM uploads")
@@ -90,7 +93,9 @@ class Registry(RuleBasedStateMachine):
     @rule(name=names, number=numbers)
     def delete_image(self, name: str, number: int) -> None:
         ref = self.bench.ref(name)
-        for digest, _ in self.manifests(ref)[number : number + 1]:
+        found = self.manifests(ref)
+        if found:
+            digest, _ = found[number % len(found)]
             self.delete(ref, ImageId(digest))
 
     def delete(self, ref: RepositoryRef, image_id: ImageId) -> None:
@@ -103,7 +108,25 @@ class Registry(RuleBasedStateMachine):
             repositories.delete_repository, bench.core, bench.caller, bench.ref(name), force=True
         )
 
-    @rule(hours=st.sampled_from([1, 12, 25]))
+    @rule(name=names, number=numbers)
+    def restore_image(self, name: str, number: int) -> None:
+        ref = self.bench.ref(name)
+        found = list(trash.list_trashed_images(self.bench.core, Origin(ref=ref)))
+        if found:
+            digest = found[number % len(found)].digest
+            if self.attempt(trash.restore_image, self.bench.core, ref, digest):
+                assert digest in dict(self.manifests(ref))
+
+    @rule(name=names, new_name=names)
+    def restore_repository(self, name: str, new_name: str) -> None:
+        ref = self.bench.ref(name)
+        self.attempt(trash.restore_repository, self.bench.core, ref, name=new_name)
+
+    @rule(name=names)
+    def empty_trash(self, name: str) -> None:
+        trash.empty_trash(self.bench.core, Origin(ref=self.bench.ref(name)))
+
+    @rule(hours=st.sampled_from([1, 12, 25, 8 * 24]))
     def wait_and_collect(self, hours: int) -> None:
         self.bench.clock.advance(hours * HOUR)
         collect(self.bench.core)

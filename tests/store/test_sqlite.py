@@ -166,9 +166,10 @@ def test_transaction_that_sqlite_gave_up_fails_all_that_share_it(
 ) -> None:
     writes = Crowd(database).run([add(1), lambda tx: tx.run("ROLLBACK"), add(2)])
 
+    # Whether the third came before the second or after it, nobody can say.
     failed = [write.exception() is not None for write in writes]
-    assert failed == [True, True, False]
-    assert value(database) == 2
+    assert failed[:2] == [True, True]
+    assert value(database) == (0 if failed[2] else 2)
 
 
 def test_writes_of_two_processes_take_turns(path: Path, database: SqliteDatabase) -> None:

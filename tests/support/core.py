@@ -15,6 +15,7 @@ from typing import Any
 from typing_extensions import override
 
 from ecrate.blobs.filesystem import FilesystemBlobs, FileUpload
+from ecrate.blobs.port import BlobStore, Stored, UploadRow
 from ecrate.domain.images import parse_manifest
 from ecrate.domain.layers import Part
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
@@ -77,35 +78,42 @@ class InterruptedBlobs(FilesystemBlobs):
     patience = 0.0
 
     @override
-    def commit(self, key: str) -> None:
-        super().commit(key)
+    def commit(self, key: str, state: bytes) -> Stored:
+        stored = super().commit(key, state)
         deed, self.after_commit = self.after_commit, nothing
         deed()
+        return stored
 
     @override
-    def open_upload(self, key: str, *, is_new: bool, wait: float) -> FileUpload:
+    def open_upload(self, key: str, row: UploadRow, *, is_new: bool, wait: float) -> FileUpload:
         deed, self.before_open = self.before_open, nothing
         deed()
-        return super().open_upload(key, is_new=is_new, wait=self.patience)
+        return super().open_upload(key, row, is_new=is_new, wait=self.patience)
 
 
 @dataclass
 class Bench:
-    """A core, its folder, its clock, and a caller who works with it."""
+    """A core, its folder, its clock, and a caller who works with it.
+
+    Its blobs are files, which can be interrupted, unless a `blob_store` is given.
+    """
 
     folder: Path
     clock: Clock = field(default_factory=Clock)
     caller: Caller = CALLER
     options: dict[str, Any] = field(default_factory=dict)
     engine: type[InterruptedDatabase] = InterruptedDatabase
+    blob_store: BlobStore | None = None
 
     def __post_init__(self) -> None:
         if not (self.folder / "ecrate.db").exists():
             migrate(self.folder / "ecrate.db")
         self.database = self.engine(self.folder / "ecrate.db")
-        self.blobs = InterruptedBlobs(self.folder)
+        blobs = self.blob_store
+        if blobs is None:
+            blobs = self.blobs = InterruptedBlobs(self.folder)
         self.core = Core(
-            self.database, self.blobs, Seals(bytes(32)), self.clock, REGISTRY, **self.options
+            self.database, blobs, Seals(bytes(32)), self.clock, REGISTRY, **self.options
         )
 
     def close(self) -> None:
@@ -176,7 +184,7 @@ class Bench:
 
     def files(self) -> set[str]:
         """Give the keys of all bytes there are."""
-        return set(self.blobs.list_keys(float("inf")))
+        return {key for key, _ in self.blobs.list_keys(float("inf"))}
 
     def reading(self) -> AbstractContextManager[Transaction]:
         return self.database.read()

@@ -21,8 +21,12 @@ from tests.support.images import make_image
 from tests.support.pushers import MIB, ApiPusher, Churner, Place, Pusher, RegistryPusher
 from tests.support.server import Server, plain_environment, start_server
 
-# The collector works all the time, and nothing waits for it in quarantine.
-SETTINGS = {"ECRATE_COLLECT_EVERY": "0.1", "ECRATE_QUARANTINE": "0"}
+# The collector works all the time; nothing waits for it in quarantine, and little in the trash.
+SETTINGS = {
+    "ECRATE_COLLECT_EVERY": "0.1",
+    "ECRATE_QUARANTINE": "0",
+    "ECRATE_TRASH_KEPT": "0.5",
+}
 _SHORTEST, _LONGEST = 0.05, 2.0
 _STARTS_KILLED = 0.2
 _START_SECONDS = 1.0

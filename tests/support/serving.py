@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 
 from aiohttp import web
 from aiohttp.web import BaseRequest, StreamResponse
+
+from ecrate.web.connection import Connection
 
 MIB = 1024 * 1024
 
@@ -24,10 +27,17 @@ def serving(handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> Iter
     async def main() -> None:
         loop = asyncio.get_running_loop()
         loops.append(loop)
-        server = web.Server(
-            handler, access_log=None, read_bufsize=MIB, auto_decompress=False, lingering_time=1.0
+        server = web.Server(handler)
+        make_connection = functools.partial(
+            Connection,
+            server,
+            loop=loop,
+            access_log=None,
+            read_bufsize=MIB,
+            auto_decompress=False,
+            lingering_time=1.0,
         )
-        listening = await loop.create_server(server, "127.0.0.1", 0)
+        listening = await loop.create_server(make_connection, "127.0.0.1", 0)
         ports.append(listening.sockets[0].getsockname()[1])
         started.set()
         await stop.wait()

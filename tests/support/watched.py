@@ -1,4 +1,4 @@
-"""A server with an audit log, and what it and `ecrate iam` write there."""
+"""A server with an audit log, and what it and the commands on its data write there."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from ecrate.cli import iam
+from ecrate.cli import main
 from tests.support.server import Server
 
 
@@ -33,9 +33,13 @@ class Watched:
         return self.events()[before:]
 
     def iam(self, *words: str) -> Any:
-        """Run `ecrate iam` in this process with the server's settings; give what it prints."""
+        """Run `ecrate iam` with the server's settings; give what it prints."""
+        return self.run("iam", *words)
+
+    def run(self, command: str, *words: str) -> Any:
+        """Run a command on the server's data in this process; give what it prints."""
         said = io.StringIO()
         settings = {"ECRATE_AUDIT_LOG": str(self.path)}
         with mock.patch.dict(os.environ, settings), contextlib.redirect_stdout(said):
-            iam.run(["--data", str(self.server.data), *words])
+            main([command, "--data", str(self.server.data), *words])
         return json.loads(said.getvalue() or "null")

@@ -11,7 +11,7 @@ import pytest
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from ecrate.domain.errors import BodyTooLarge, BodyTruncated
-from ecrate.web import body
+from ecrate.web import body, handoff
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.threads import Threads
 from tests.support.images import digest_of, make_image
@@ -136,6 +136,7 @@ def test_stream_body_gives_up_on_a_client_that_stalls(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, headers: dict[str, str], sent: bytes
 ) -> None:
     monkeypatch.setattr(body, "_PATIENCE", 0.2)
+    monkeypatch.setattr(handoff, "_TICK", 0.005)
     with Wire(receiver.port) as wire:
         wire.send(wire.text("PUT", "/", headers) + sent)
         answer = wire.answer()

@@ -25,6 +25,8 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.RepositoryNotFound: "RepositoryNotFoundException",
     errors.RepositoryAlreadyExists: "RepositoryAlreadyExistsException",
     errors.RepositoryNotEmpty: "RepositoryNotEmptyException",
+    # As other AWS services answer where deletion is protected; the model has no error for it.
+    errors.RepositoryLocked: "InvalidParameterException",
     errors.LifecyclePolicyNotFound: "LifecyclePolicyNotFoundException",
     errors.LifecyclePolicyPreviewNotFound: "LifecyclePolicyPreviewNotFoundException",
     errors.LifecyclePolicyPreviewInProgress: "LifecyclePolicyPreviewInProgressException",
@@ -56,6 +58,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.UploadBusy: "ThrottlingException",
     errors.RateExceeded: "ThrottlingException",
     errors.StorageFull: "ServerException",
+    errors.StoreUnavailable: "ServerException",
     errors.AuditUnavailable: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
@@ -96,4 +99,5 @@ def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[s
             "uploadId": error.upload_id,
             "lastValidByteReceived": error.last_valid_byte_received,
         }
-    return _STATUSES.get(code, 400), code, body
+    status = 503 if isinstance(error, errors.StoreUnavailable) else _STATUSES.get(code, 400)
+    return status, code, body

@@ -131,6 +131,6 @@ def get_download_url_for_layer(
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     digest = given["layerDigest"]
-    seal = layers.get_download_url_for_layer(call.core, call.caller, ref, digest)
-    base = call.hosts.base(call.host)
-    return {"downloadUrl": f"{base}/layers/{seal}", "layerDigest": digest}
+    download = layers.get_download_url_for_layer(call.core, call.caller, ref, digest)
+    url = download.url or f"{call.hosts.base(call.host)}/layers/{download.seal}"
+    return {"downloadUrl": url, "layerDigest": digest}

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ecrate.blobs.hashing import Buffer
-from ecrate.blobs.port import BusyError
+from ecrate.blobs.port import BusyError, Kept, Stored, UploadRow
 from ecrate.domain.errors import StorageFull
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -29,7 +29,11 @@ _RETRY: Final = 0.02
 
 
 class FilesystemBlobs:
-    """The blob store of the embedded default."""
+    """The blob store of the embedded default. The lock on an upload's file is all it needs, so
+    it keeps nothing in the upload's row.
+    """
+
+    is_local = True
 
     def __init__(self, root: Path) -> None:
         self._uploads = root / "uploads"
@@ -40,7 +44,21 @@ class FilesystemBlobs:
         _sync_folder(self._blobs)
         _sync_folder(root)
 
-    def open_upload(self, key: str, *, is_new: bool, wait: float) -> FileUpload:
+    def check(self) -> None:
+        """Making the folders was the check."""
+
+    def take_place(self, owner: str) -> str:
+        """The folder is the data directory's, which has a lock of its own."""
+        return owner
+
+    def open_upload(
+        self,
+        key: str,
+        row: UploadRow,  # noqa: ARG002 - of the port
+        *,
+        is_new: bool,
+        wait: float,
+    ) -> FileUpload:
         path = self._uploads / key
         flags = os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if is_new else 0)
         with _needs_room():
@@ -53,9 +71,9 @@ class FilesystemBlobs:
         except BaseException:
             os.close(descriptor)
             raise
-        return FileUpload(descriptor, self._uploads if is_new else None)
+        return FileUpload(path, descriptor, self._uploads if is_new else None)
 
-    def commit(self, key: str) -> None:
+    def commit(self, key: str, state: bytes) -> Stored:  # noqa: ARG002 - of the port
         target = self._path(key)
         with _needs_room():
             try:
@@ -64,6 +82,7 @@ class FilesystemBlobs:
                 if not target.exists():
                     raise
             _sync_folder(target.parent)
+        return Stored(key)
 
     def exists(self, key: str, size: int) -> bool:
         try:
@@ -71,23 +90,25 @@ class FilesystemBlobs:
         except FileNotFoundError:
             return False
 
-    def open_blob(self, key: str) -> BinaryIO:
-        return self._path(key).open("rb", buffering=0)
+    def open_blob(self, key: str, start: int = 0) -> BinaryIO:
+        file = self._path(key).open("rb", buffering=0)
+        file.seek(start)
+        return file
 
-    def open_upload_for_reading(self, key: str) -> BinaryIO:
-        return (self._uploads / key).open("rb", buffering=0)
+    def url(self, key: str, lifetime: int) -> None:  # noqa: ARG002 - of the port
+        return None
 
-    def delete(self, key: str) -> None:
+    def delete(self, key: str, state: bytes = b"") -> None:  # noqa: ARG002 - of the port
         self._path(key).unlink(missing_ok=True)
         (self._uploads / key).unlink(missing_ok=True)
 
-    def list_keys(self, before: float) -> Iterator[str]:
+    def list_keys(self, before: float) -> Iterator[tuple[str, bytes]]:
         for folder in (self._uploads, *sorted(self._blobs.iterdir())):
             with os.scandir(folder) as entries:
                 for entry in entries:
                     with contextlib.suppress(FileNotFoundError):
                         if entry.stat().st_mtime < before:
-                            yield entry.name
+                            yield entry.name, b""
 
     def _path(self, key: str) -> Path:
         return self._blobs / key[:2] / key
@@ -96,9 +117,10 @@ class FilesystemBlobs:
 class FileUpload:
     """An upload's file, locked for one writer."""
 
-    __slots__ = ("_descriptor", "_new_in")
+    __slots__ = ("_descriptor", "_new_in", "_path")
 
-    def __init__(self, descriptor: int, new_in: Path | None) -> None:
+    def __init__(self, path: Path, descriptor: int, new_in: Path | None) -> None:
+        self._path = path
         self._descriptor = descriptor
         self._new_in = new_in
 
@@ -114,12 +136,19 @@ class FileUpload:
             while written < len(data):
                 written += os.write(self._descriptor, memoryview(data)[written:])
 
-    def sync(self) -> None:
+    def sync(self) -> Kept:
         with _needs_room():
             os.fdatasync(self._descriptor)
             if self._new_in is not None:
                 _sync_folder(self._new_in)
                 self._new_in = None
+        return Kept()
+
+    def read_back(self) -> BinaryIO:
+        return self._path.open("rb", buffering=0)
+
+    def seal(self) -> bytes:
+        return b""
 
     def close(self) -> None:
         if self._descriptor >= 0:

@@ -26,6 +26,10 @@ COMMANDS: Final = (
     "config",
     "doctor",
     "iam",
+    "trash",
+    "lock",
+    "unlock",
+    "gc",
     "completion",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
@@ -37,7 +41,17 @@ _FLAGS: Final = (
     "--no-cli-pager",
     "--no-cli-auto-prompt",
 )
-_HAVE_OWN_OPTIONS: Final = ("serve", "env", "iam", "config", "completion")
+_HAVE_OWN_OPTIONS: Final = (
+    "serve",
+    "env",
+    "config",
+    "iam",
+    "trash",
+    "lock",
+    "unlock",
+    "gc",
+    "completion",
+)
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -1,21 +1,13 @@
-"""`ecrate iam`: principals, access keys and policies, in the data directory.
-
-It works on the database itself, beside a running server or without one; what it changes holds
-from the server's next request on, and stands in the audit log if the settings name one.
-"""
+"""`ecrate iam`: principals, access keys and policies, in the data directory."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import os
-import pwd
-import sys
-from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from ecrate.cli.data_directory import Action, make_parser, run_action, time_of
 
 if TYPE_CHECKING:
     from ecrate.operations.core import Core
@@ -33,93 +25,26 @@ _EVENTS = {
 }
 _READS = frozenset({"list", "simulate"})
 
-Action = Callable[["Core", argparse.Namespace], object]
-
 
 def run(arguments: list[str]) -> int:
     """Run one of the commands; prints JSON, or one line on standard error."""
-    options = _parser().parse_args(arguments)
-    from ecrate.app import Layout, build_core, open_audit
-    from ecrate.domain.errors import EcrateError
-    from ecrate.settings import SettingError, load_settings
-
-    given = {"data": options.data}
-    file = options.config or os.environ.get("ECRATE_CONFIG")
-    try:
-        settings = load_settings(given, os.environ, Path(file) if file else None)
-        layout = Layout.of(settings)
-        if not layout.database.exists():
-            print(
-                f"ecrate: there is no data in {layout.data}; start the server once, or name its "
-                "data directory with --data",
-                file=sys.stderr,
-            )
-            return 1
-        options.account = options.account or settings.account_id
-        for name in ("document", "trust_policy"):
-            if name in options:
-                setattr(options, name, _document(getattr(options, name)))
-        audit = open_audit(settings, layout, is_server=False)
-        core = build_core(settings, layout, audit=audit)
-        try:
-            answer = _carry_out(core, options, settings.region)
-        finally:
-            core.database.close()
-    except (EcrateError, SettingError, OSError) as error:
-        print(f"ecrate: {error}", file=sys.stderr)
-        return 1
-    if answer is not None:
-        print(json.dumps(answer, indent=4))
-    return 0
+    return run_action(_parser(), arguments, prepare=_read_documents)
 
 
-def _carry_out(core: Core, options: argparse.Namespace, region: str) -> object:
-    """Do what the command says, and record it if it changes anything."""
-    from ecrate.domain.errors import EcrateError
-    from ecrate.domain.names import RegistryRef
-    from ecrate.operations.audit import Event, record_operator
-
-    if core.audit is None or options.command in _READS:
-        return options.action(core, options)
-    core.audit.check()
-    hidden = {"action", "command", "config", "data", "account"}
-    event = Event(
-        name=_EVENTS.get(options.command, options.command.title().replace("-", "")),
-        registry=RegistryRef(options.account, region),
-        parameters={name: value for name, value in vars(options).items() if name not in hidden},
-    )
-    try:
-        answer = options.action(core, options)
-    except EcrateError as error:
-        event.error_code, event.error_message = f"{type(error).__name__}Exception", str(error)
-        record_operator(core, _user(), event)
-        raise
-    if isinstance(answer, dict):
-        event.response = {name: value for name, value in answer.items() if name != "secret"}
-    record_operator(core, _user(), event)
-    return answer
-
-
-def _user() -> str:
-    """Give the operating system's user, whatever the environment says."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        return str(os.getuid())
+def _read_documents(options: argparse.Namespace) -> None:
+    for name in ("document", "trust_policy"):
+        if name in options:
+            setattr(options, name, _document(getattr(options, name)))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ecrate iam", description="Manage who may use the server, and for what."
-    )
-    parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
-    parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
-    parser.add_argument("--account", metavar="ID", help="account (the root key's)")
+    parser = make_parser("ecrate iam", "Manage who may use the server, and for what.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     def command(name: str, action: Action, summary: str, *names: str) -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=summary, description=summary)
-        made.set_defaults(action=action, command=name)
+        event = _EVENTS.get(name, name.title().replace("-", ""))
+        made.set_defaults(action=action, event=None if name in _READS else event)
         for one in names:
             made.add_argument(one, metavar=one.lstrip("-").upper().replace("-", "_"))
         return made
@@ -161,7 +86,7 @@ def _arn(options: argparse.Namespace) -> str:
     if given.startswith("arn:"):
         return given
     kind, _, name = given.rpartition("/")
-    return f"arn:aws:iam::{options.account}:" + (
+    return f"arn:aws:iam::{options.registry.id}:" + (
         given if given == "root" else f"{kind or 'user'}/{name}"
     )
 
@@ -190,7 +115,7 @@ def _create_account(core: Core, options: argparse.Namespace) -> object:
 def _create_user(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    return _record(identities.create_principal(core, options.account, "user", options.name))
+    return _record(identities.create_principal(core, options.registry.id, "user", options.name))
 
 
 def _create_role(core: Core, options: argparse.Namespace) -> object:
@@ -198,7 +123,7 @@ def _create_role(core: Core, options: argparse.Namespace) -> object:
 
     return _record(
         identities.create_principal(
-            core, options.account, "role", options.name, options.trust_policy
+            core, options.registry.id, "role", options.name, options.trust_policy
         )
     )
 
@@ -220,7 +145,7 @@ def _list(core: Core, _: argparse.Namespace) -> object:
             {
                 "id": key_id,
                 "active": is_active,
-                "created": datetime.fromtimestamp(created, UTC).isoformat(timespec="seconds"),
+                "created": time_of(created),
             }
             for key_id, is_active, created in identities.list_access_keys(core, principal.arn)
         ]
@@ -278,7 +203,7 @@ def _delete_policy(core: Core, options: argparse.Namespace) -> object:
 def _create_policy(core: Core, options: argparse.Namespace) -> object:
     from ecrate.operations import identities
 
-    arn = identities.create_policy(core, options.account, options.name, options.document)
+    arn = identities.create_policy(core, options.registry.id, options.name, options.document)
     return {"arn": arn}
 
 
@@ -301,7 +226,7 @@ def _simulate(core: Core, options: argparse.Namespace) -> object:
 
     resource = options.resource
     if resource != "*" and not resource.startswith("arn:"):
-        resource = f"arn:aws:ecr:{options.region}:{options.account}:repository/{resource}"
+        resource = f"arn:aws:ecr:{options.region}:{options.registry.id}:repository/{resource}"
     decision = identities.simulate(core, _arn(options), options.region, options.operation, resource)
     return {
         "decision": "allowed" if decision.is_allowed else "denied",

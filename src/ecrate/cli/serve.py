@@ -23,7 +23,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--data", metavar="DIR", help="data directory (./data)")
     made.add_argument("--workers", metavar="N", help="worker processes (one a core)")
     made.add_argument("--database", metavar="URL", help="sqlite:///PATH (in the data directory)")
-    made.add_argument("--blobs", metavar="URL", help="file:///PATH (the data directory)")
+    made.add_argument(
+        "--blobs",
+        metavar="URL",
+        help="file:///PATH (the data directory), or s3://BUCKET/PREFIX?endpoint=URL",
+    )
     made.add_argument("--dev", action="store_true", default=None, help="accept any access key")
     made.add_argument(
         "--dev-anywhere", action="store_true", default=None, help="--dev beyond loopback as well"

@@ -131,6 +131,33 @@ class RepositoryNotEmpty(EcrateError):
 
 
 @dataclass(eq=False)
+class RepositoryLocked(EcrateError):
+    """Something was to be deleted from a repository that an operator has locked."""
+
+    text = (
+        "The repository with name '{repository_name}' in the registry with id '{registry_id}' is "
+        "locked against deletion"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class TrashNotFound(EcrateError):
+    """`item` is a repository's name, or an image as `NAME@DIGEST`."""
+
+    text = "There is no {item} of the registry with id '{registry_id}' in the trash"
+    item: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class GarbageNotFound(EcrateError):
+    text = "There are no bytes of {digest} in quarantine"
+    digest: str
+
+
+@dataclass(eq=False)
 class LifecyclePolicyNotFound(EcrateError):
     text = (
         "Lifecycle policy does not exist for the repository with name '{repository_name}' in the "
@@ -440,6 +467,13 @@ class StorageFull(EcrateError):
     """The server has no room left for what a request brings; reading goes on."""
 
     text = "There is no space left on the server's disk."
+
+
+@dataclass(eq=False)
+class StoreUnavailable(EcrateError):
+    """The database or the blob store cannot be reached; the same call may succeed later."""
+
+    text = "The server cannot reach its storage at the moment. Try again."
 
 
 @dataclass(eq=False)

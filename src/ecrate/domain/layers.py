@@ -33,8 +33,9 @@ class Upload:
     """An upload's row: everything another worker needs to go on with it.
 
     `size` counts the bytes kept so far; `hash_state` is the digest's state after exactly that
-    many, empty where it cannot be resumed. `completed_digest` is set once the layer is stored;
-    `existed` then tells that the repository had the layer before.
+    many, empty where it cannot be resumed. `blob_state` is the blob store's own, and `claim` names
+    the writer whose turn it is, where the blob store cannot tell. `completed_digest` is set once
+    the layer is stored; `existed` then tells that the repository had the layer before.
     """
 
     id: str
@@ -48,6 +49,8 @@ class Upload:
     touched_at: float = 0.0
     completed_digest: str | None = None
     existed: bool = False
+    blob_state: bytes = b""
+    claim: str = ""
 
 
 @dataclass(frozen=True, slots=True)

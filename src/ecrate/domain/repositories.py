@@ -91,7 +91,10 @@ class RepositorySettings:
 
 @value
 class Repository:
-    """A repository that exists. `id` is its identity: a re-created name gets another one."""
+    """A repository that exists. `id` is its identity: a re-created name gets another one.
+
+    Nothing is deleted from it while it `is_locked`.
+    """
 
     id: int
     ref: RepositoryRef
@@ -100,3 +103,4 @@ class Repository:
     scan_on_push: bool
     encryption: Encryption
     image_count: int
+    is_locked: bool

@@ -20,6 +20,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.InvalidToken: (403, "DENIED"),
     errors.ExpiredToken: (403, "DENIED"),
     errors.RepositoryNotFound: (404, "NAME_UNKNOWN"),
+    errors.RepositoryLocked: (405, "UNSUPPORTED"),
     errors.LimitExceeded: (403, "DENIED"),
     errors.ImageNotFound: (404, "MANIFEST_UNKNOWN"),
     # AWS: user guide, "Archiving images": docker finds nothing to pull.
@@ -41,6 +42,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.RateExceeded: (429, "TOOMANYREQUESTS"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
+    errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.AuditUnavailable: (503, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
@@ -78,6 +80,6 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if code == "TOOMANYREQUESTS":
+    if code == "TOOMANYREQUESTS" or isinstance(error, errors.StoreUnavailable):
         response.headers["Retry-After"] = "1"
     return response

@@ -24,10 +24,12 @@ from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import layers, uploads
 from ecrate.web.body import stream_body
-from ecrate.web.files import matches, send_file
+from ecrate.web.downloads import send_layer
+from ecrate.web.files import matches
 
 _RANGE: Final = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?")
 
+_REDIRECT_LIFETIME: Final = 1200  # seconds
 _TRIES: Final = 5
 _PAUSE: Final = 0.5
 
@@ -53,8 +55,14 @@ async def _check(request: RegistryRequest) -> Layer:
 async def get_blob(request: RegistryRequest) -> StreamResponse:
     """Send the blob, or the part of it that was asked for."""
     layer = await request.read(layers.find_layer, _digest(request, request.reference))
-    file = layers.open_layer(request.core, layer)
-    return await send_file(request.http, file, layer.size, layer.digest.text, _blob_headers(layer))
+    headers = _blob_headers(layer)
+    if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
+        return Response(status=304, headers=headers)
+    # AWS: ECR sends all of them on to its object store.
+    url = layers.find_url(request.core, layer, _REDIRECT_LIFETIME)
+    if url is not None:
+        return Response(status=307, headers={**headers, "Location": url})
+    return await send_layer(request.http, request.core, layer, headers, request.threads)
 
 
 def _blob_headers(layer: Layer) -> dict[str, str]:
@@ -157,7 +165,10 @@ async def _append(request: RegistryRequest, upload_id: str) -> int:
             raise RegistryError(400, "SIZE_INVALID", "The body is not as long as its Content-Range")
         return await request.threads.run(writer.commit)
     finally:
-        writer.close()
+        if request.core.blobs.is_local:
+            writer.close()
+        else:
+            await request.threads.run(writer.close)
 
 
 async def _writer(request: RegistryRequest, upload_id: str) -> uploads.LayerWriter:

@@ -74,15 +74,16 @@ def record_call(core: Core, caller: Caller, event: Event) -> None:
     )
 
 
-def record_operator(core: Core, user: str, event: Event) -> None:
-    """Write the line of what a user of the operating system did on the data directory; raises
-    `AuditUnavailable`.
+def record_operator(core: Core, user: str, event: Event, *, command: str) -> None:
+    """Write the line of what a user of the operating system did on the data directory with a
+    command, such as `ecrate iam`; raises `AuditUnavailable`.
     """
     identity = {"type": "Operator", "userName": user}
+    source = _IAM if command == "ecrate iam" else _ECR
     _append(
         core,
         {
-            **_head(core, event, identity, _IAM, Source(_INTERNAL, "ecrate iam")),
+            **_head(core, event, identity, source, Source(_INTERNAL, command)),
             **_tail(event.registry, "AwsApiCall", []),
         },
     )

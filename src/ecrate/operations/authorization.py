@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from ecrate.domain.errors import AccessDenied, RepositoryNotFound
+from ecrate.domain.errors import AccessDenied, RepositoryLocked, RepositoryNotFound
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.policies import (
     Decision,
@@ -81,6 +81,14 @@ def admit(
         raise AccessDenied(caller.arn, f"ecr:{action}", ref.arn, decision.reason)
     if repository is None:
         raise RepositoryNotFound(ref.name, ref.registry.id)
+    return repository
+
+
+def open_to_delete(tx: Transaction, caller: Caller, ref: RepositoryRef, action: str) -> Repository:
+    """As `open_repository`, to delete it or something of it; raises `RepositoryLocked` too."""
+    repository = open_repository(tx, caller, ref, action)
+    if repository.is_locked:
+        raise RepositoryLocked(ref.name, ref.registry.id)
     return repository
 
 

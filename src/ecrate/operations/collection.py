@@ -1,9 +1,9 @@
 """The collector: always at work, in small batches, beside pushes and pulls.
 
-Bytes go in four steps, each a short transaction that proves what it relies on: a link that no
-image needs lapses; a blob that nothing links loses its row; its key waits in quarantine; then
-the bytes are deleted. A push of the same digest meanwhile either finds the row, and its link
-protects it, or stores other bytes under another key.
+Bytes go in five steps, each a short transaction that proves what it relies on: the trash lets go
+of what is past its time; a link that no image needs lapses; a blob that nothing links loses its
+row; its key waits in quarantine; then the bytes are deleted. A push of the same digest meanwhile
+either finds the row, and its link protects it, or stores other bytes under another key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from ecrate.operations.core import Core
 from ecrate.store import garbage as store
 
 BATCH: Final = 200
-_LEASE: Final = "collector"
+# Each is an image with all its references.
+TRASH_BATCH: Final = 100
+LEASE: Final = "collector"
 _LEASE_SECONDS: Final = 60.0
 
 
@@ -23,6 +25,7 @@ _LEASE_SECONDS: Final = 60.0
 class Collected:
     """How many of each one step settled."""
 
+    trash: int = 0
     links: int = 0
     blobs: int = 0
     uploads: int = 0
@@ -31,14 +34,15 @@ class Collected:
     @property
     def is_idle(self) -> bool:
         """Whether no step filled its batch, so that nothing more waits right now."""
-        return max(self.links, self.blobs, self.uploads, self.files) < BATCH
+        rows = max(self.links, self.blobs, self.uploads, self.files)
+        return rows < BATCH and self.trash < TRASH_BATCH
 
 
 def take_collector_lease(core: Core, holder: str) -> bool:
     """Tell whether `holder` is to collect for the next half minute; no two are at once."""
     now = core.clock()
     with core.database.read() as tx:
-        held = store.find_lease(tx, _LEASE)
+        held = store.find_lease(tx, LEASE)
     if held is not None:
         owner, until = held
         if owner != holder and until > now:
@@ -46,25 +50,33 @@ def take_collector_lease(core: Core, holder: str) -> bool:
         if owner == holder and until > now + _LEASE_SECONDS / 2:
             return True
     with core.database.write() as tx:
-        return store.take_lease(tx, _LEASE, holder, now, _LEASE_SECONDS)
+        is_taken = store.take_lease(tx, LEASE, holder, now, _LEASE_SECONDS)
+        if is_taken and (held is None or held[0] != holder):
+            store.begin_counting(tx, LEASE, now)
+        return is_taken
 
 
 def collect(core: Core) -> Collected:
     """Settle up to one batch of each step. Stopping after any statement loses nothing."""
     limits, now = core.limits, core.clock()
     with core.database.write() as tx:
+        trash = store.delete_images_past_time(tx, now, TRASH_BATCH)
+        trash += store.delete_repositories_past_time(tx, now, TRASH_BATCH - trash)
+    with core.database.write() as tx:
         uploads = store.delete_idle_uploads(tx, now - limits.upload_idle, now, BATCH)
         store.forget_completed_uploads(tx, now - limits.completed_upload_kept, BATCH)
         links = store.unlink_lapsed_layers(tx, now - limits.layer_grace, BATCH)
         blobs = store.condemn_unlinked_blobs(tx, now, BATCH)
-    with core.database.read() as tx:
-        keys = store.list_garbage(tx, now - limits.quarantine, BATCH)
-    for key in keys:
-        core.blobs.delete(key)
-    if keys:
+        garbage = store.claim_garbage(tx, now - limits.quarantine, BATCH)
+    for key, _, state in garbage:
+        core.blobs.delete(key, state)
+    collected = Collected(trash, links, blobs, uploads, len(garbage))
+    if collected != Collected():
         with core.database.write() as tx:
-            store.delete_garbage(tx, keys)
-    return Collected(links, blobs, uploads, len(keys))
+            store.delete_garbage(tx, [key for key, _, _ in garbage])
+            size = sum(size for _, size, _ in garbage)
+            store.count_collected(tx, LEASE, (trash, links, blobs, uploads, len(garbage), size))
+    return collected
 
 
 def collect_strays(core: Core) -> int:
@@ -74,10 +86,10 @@ def collect_strays(core: Core) -> int:
     to account for.
     """
     count = 0
-    for key in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
+    for key, state in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
         with core.database.read() as tx:
             is_known = store.is_known_key(tx, key)
         if not is_known:
-            core.blobs.delete(key)
+            core.blobs.delete(key, state)
             count += 1
     return count

@@ -31,6 +31,7 @@ class Limits:
     completed_upload_kept: float = 3600.0
     layer_grace: float = 24 * 3600.0
     quarantine: float = 3600.0
+    trash_kept: float = 7 * 24 * 3600.0
     activation: float = 1.0
     lifecycle_every: float = 3600.0
     lifecycle_preview_kept: float = 24 * 3600.0

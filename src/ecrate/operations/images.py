@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,15 +21,16 @@ from ecrate.domain.errors import (
     ReferencedImagesNotFound,
     StorageFull,
 )
-from ecrate.domain.images import MAX_MANIFEST_SIZE, Descriptor, Image, Manifest, Referrer
+from ecrate.domain.images import MAX_MANIFEST_SIZE, Image, Manifest, Referrer
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, admit, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository, open_to_delete
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
+from ecrate.store import trash
 from ecrate.store.database import Transaction
 from ecrate.store.layers import find_layer
 from ecrate.store.repositories import add_to_image_count
@@ -93,58 +94,75 @@ def put_image(
         image_id = _insert(core, tx, repository, manifest) if image is None else image.id
         for tag in moving:
             store.put_tag(tx, repository.id, tag, image_id)
-        _check_tag_count(core, tx, repository, manifest.digest)
+        check_tag_count(core, tx, repository, manifest.digest)
 
 
 def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
+    optional = {layer.digest.text for layer in manifest.layers if layer.is_foreign}
+    if core.sparse_manifests:
+        optional |= {one.digest.text for one in (*manifest.layers, *manifest.children)}
+    references, children = find_references(tx, repository, manifest, optional)
+    restore_images(tx, children, core.clock())  # [A]
+    count_image(core, tx, repository)
+    size = max((child.size for child in children), default=manifest.size)
+    return store.insert_image(tx, repository.id, manifest, references, size=size, now=core.clock())
+
+
+def find_references(
+    tx: Transaction, repository: Repository, manifest: Manifest, optional: Collection[str]
+) -> tuple[store.ImageReferences, list[Image]]:
+    """Give what the manifest needs of its repository, and the images among that.
+
+    Raises `LayersNotFound`, `ReferencedImagesNotFound` when something is not there; digests in
+    `optional` may be missing.
+    """
     ref = repository.ref
     layers: dict[int, str] = {}
-    missing: list[Descriptor] = []
-    missing_layers: list[tuple[str, str]] = []
-    missing_children: list[tuple[str, str]] = []
+    children: dict[int, Image] = {}
+    missing_layers = []
+    missing_children = []
     for descriptor in manifest.layers:
         layer = find_layer(tx, repository.id, descriptor.digest.text)
-        if layer is not None:
-            layers.setdefault(layer.blob_id, descriptor.media_type)
-        elif descriptor.is_foreign or core.sparse_manifests:
+        if layer is None:
             missing_layers.append((descriptor.digest.text, descriptor.media_type))
         else:
-            missing.append(descriptor)
-    if missing:
+            layers.setdefault(layer.blob_id, descriptor.media_type)
+    if missing := [digest for digest, _ in missing_layers if digest not in optional]:
         raise LayersNotFound(_listed(missing), ref.name, ref.registry.id)
-    children: dict[int, Image] = {}
     for descriptor in manifest.children:
         child = store.find_image(tx, repository.id, descriptor.digest.text)
-        if child is not None:
-            children[child.id] = child
-        elif core.sparse_manifests:
+        if child is None:
             missing_children.append((descriptor.digest.text, descriptor.media_type))
         else:
-            missing.append(descriptor)
-    if missing:
+            children[child.id] = child
+    if missing := [digest for digest, _ in missing_children if digest not in optional]:
         raise ReferencedImagesNotFound(_listed(missing), ref.name, ref.registry.id)
-    restore_images(tx, children.values(), core.clock())  # [A]
-    limit = core.limits.images_per_repository
-    if add_to_image_count(tx, repository.id, 1) > limit:
-        raise LimitExceeded(
-            f"The repository with name '{ref.name}' in registry with id '{ref.registry.id}' "
-            f"already has the maximum allowed number of images which is '{limit}'"  # [A]
-        )
-    size = max((child.size for child in children.values()), default=manifest.size)
     references = store.ImageReferences(
         layers=list(layers.items()),
         children=list(children),
         missing_layers=missing_layers,
         missing_children=missing_children,
     )
-    return store.insert_image(tx, repository.id, manifest, references, size=size, now=core.clock())
+    return references, list(children.values())
 
 
-def _listed(descriptors: Sequence[Descriptor]) -> str:
-    return ", ".join(dict.fromkeys(descriptor.digest.text for descriptor in descriptors))
+def count_image(core: Core, tx: Transaction, repository: Repository) -> None:
+    """Count one image more in the repository; raises `LimitExceeded`."""
+    limit = core.limits.images_per_repository
+    if add_to_image_count(tx, repository.id, 1) > limit:
+        ref = repository.ref
+        raise LimitExceeded(
+            f"The repository with name '{ref.name}' in registry with id '{ref.registry.id}' "
+            f"already has the maximum allowed number of images which is '{limit}'"  # [A]
+        )
 
 
-def _check_tag_count(core: Core, tx: Transaction, repository: Repository, digest: Digest) -> None:
+def _listed(digests: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(digests))
+
+
+def check_tag_count(core: Core, tx: Transaction, repository: Repository, digest: Digest) -> None:
+    """Raise `LimitExceeded` where the image has more tags than it may."""
     image = store.find_image(tx, repository.id, digest.text)
     limit = core.limits.tags_per_image
     if image is not None and image.tag_count > limit:
@@ -384,7 +402,7 @@ def batch_delete_image(
     error already is given back as its own answer.
     """
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "BatchDeleteImage")
+        repository = open_to_delete(tx, caller, ref, "BatchDeleteImage")
         return [
             _attempt(core, tx, repository, entry) if isinstance(entry, ImageId) else entry
             for entry in image_ids
@@ -414,18 +432,26 @@ def _delete(
 
 
 def delete_whole_image(core: Core, tx: Transaction, repository: Repository, image: Image) -> None:
-    """Take the image away; raises `ImageReferencedByManifestList` while an index lists it."""
+    """Take the image away, into the trash unless that is off.
+
+    Raises `ImageReferencedByManifestList` while an index lists it.
+    """
     indexes = store.list_indexes_of(tx, image.id)
     if indexes:
         raise ImageReferencedByManifestList(", ".join(indexes))
-    store.delete_image(tx, repository.id, image.id, core.clock())
+    now, kept = core.clock(), core.limits.trash_kept
+    # First, since it locks the repository's row: only one makes its bin.
     add_to_image_count(tx, repository.id, -1)
+    if kept:
+        trash.put_image(tx, repository.id, image, now, now + kept)
+    else:
+        store.delete_image(tx, repository.id, image.id, now)
 
 
 def delete_tag(core: Core, caller: Caller, ref: RepositoryRef, tag: str) -> None:
     """Remove the tag and nothing else (the registry door's delete by tag)."""
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "BatchDeleteImage")
+        repository = open_to_delete(tx, caller, ref, "BatchDeleteImage")
         image = _find(tx, repository, ImageId(tag=tag))
         store.delete_tag(tx, repository.id, tag, image.id)
 

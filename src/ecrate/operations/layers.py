@@ -19,15 +19,16 @@ from ecrate.domain.layers import Layer
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, admit, open_repository
+from ecrate.operations.authorization import Opener, admit, open_repository, open_to_delete
 from ecrate.operations.core import Core
 from ecrate.operations.registry import is_mounting_blobs
 from ecrate.store import layers as store
+from ecrate.store.repositories import exists
 
 _RENEW_EVERY: Final = 3600.0
 _MOUNT_SOURCES: Final = 16
 _DOWNLOAD: Final = "download"
-DOWNLOAD_LIFETIME: Final = 3600.0
+DOWNLOAD_LIFETIME: Final = 3600
 
 
 def mount_layer(
@@ -70,7 +71,7 @@ def mount_layer(
 def delete_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> None:
     """Take the layer out of the repository; raises `LayerNotFound`, `LayerInUse`."""
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "BatchDeleteImage")
+        repository = open_to_delete(tx, caller, ref, "BatchDeleteImage")
         layer = store.find_layer(tx, repository.id, digest)
         if layer is None:
             raise LayerNotFound(digest, ref.name, ref.registry.id)
@@ -171,15 +172,35 @@ def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> L
     return _downloadable_layer(core, caller, ref, digest)[1]
 
 
-def get_download_url_for_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> str:
-    """Give a seal for `/layers/<seal>`: one layer of this very repository, for an hour."""
-    repository, _ = _downloadable_layer(core, caller, ref, digest)
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Where a layer can be had for an hour: at a URL of the blob store, or, where that has none for
+    clients, at our own `/layers/<seal>`.
+    """
+
+    url: str | None
+    seal: str = ""
+
+
+def get_download_url_for_layer(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: str
+) -> Download:
+    """Tell where to download one layer of this very repository."""
+    repository, layer = _downloadable_layer(core, caller, ref, digest)
+    url = find_url(core, layer, DOWNLOAD_LIFETIME)
+    if url is not None:
+        return Download(url)
     payload = {
         "repository": repository.id,
         "digest": digest,
         "exp": core.clock() + DOWNLOAD_LIFETIME,
     }
-    return core.seals.seal(_DOWNLOAD, payload)
+    return Download(None, core.seals.seal(_DOWNLOAD, payload))
+
+
+def find_url(core: Core, layer: Layer, lifetime: int) -> str | None:
+    """Give a URL where the layer can be had for `lifetime` seconds without us, if there is one."""
+    return core.blobs.url(layer.key, lifetime)
 
 
 def find_layer_to_download(core: Core, seal: str) -> Layer:
@@ -189,7 +210,8 @@ def find_layer_to_download(core: Core, seal: str) -> Layer:
     payload = core.seals.open(_DOWNLOAD, seal, core.clock())
     repository_id = payload["repository"]
     with core.database.read() as tx:
-        layer = store.find_layer(tx, repository_id, payload["digest"])
+        is_there = exists(tx, repository_id)
+        layer = store.find_layer(tx, repository_id, payload["digest"]) if is_there else None
         if layer and store.is_archived_layer(tx, repository_id, layer.blob_id, core.clock()):
             layer = None
     if layer is None:
@@ -197,6 +219,8 @@ def find_layer_to_download(core: Core, seal: str) -> Layer:
     return layer
 
 
-def open_layer(core: Core, layer: Layer) -> BinaryIO:
-    """Open the layer's bytes; they stay readable through the handle whatever happens to it."""
-    return core.blobs.open_blob(layer.key)
+def open_layer(core: Core, layer: Layer, start: int = 0) -> BinaryIO:
+    """Open the layer's bytes from byte `start` on; they stay readable through the handle whatever
+    happens to it.
+    """
+    return core.blobs.open_blob(layer.key, start)

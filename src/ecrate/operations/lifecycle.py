@@ -366,7 +366,7 @@ def _has_cause(tx: Transaction, repository: Repository, verdict: Verdict) -> boo
 
 def _act(core: Core, tx: Transaction, repository: Repository, verdict: Verdict) -> bool:
     image = find_image(tx, repository.id, verdict.image.digest.text)
-    if image is None:
+    if image is None or (repository.is_locked and verdict.action == "expire"):
         return False
     try:
         if verdict.action == "expire":

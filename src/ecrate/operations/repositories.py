@@ -1,4 +1,4 @@
-"""Repositories: create, describe, delete."""
+"""Repositories: create, describe, delete, lock."""
 
 from __future__ import annotations
 
@@ -9,9 +9,15 @@ from ecrate.domain.errors import LimitExceeded, RepositoryNotEmpty
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository, RepositorySettings, TagMutability
-from ecrate.operations.authorization import authorize, open_repository, request_tag_keys
+from ecrate.operations.authorization import (
+    authorize,
+    open_repository,
+    open_to_delete,
+    request_tag_keys,
+)
 from ecrate.operations.core import Core
 from ecrate.store import repositories as store
+from ecrate.store import trash
 from ecrate.store.database import Transaction
 
 
@@ -45,13 +51,18 @@ def insert_repository(
 ) -> Repository:
     """Make a repository whose creation is authorized; raises as `create_repository` does."""
     repository = store.insert_repository(tx, ref, settings, core.clock())
+    count_repository(core, tx, ref.registry)
+    return repository
+
+
+def count_repository(core: Core, tx: Transaction, registry: RegistryRef) -> None:
+    """Count one repository more in the registry; raises `LimitExceeded`."""
     limit = core.limits.repositories_per_registry
-    if store.count_repository(tx, ref.registry, 1) > limit:
+    if store.count_repository(tx, registry, 1) > limit:
         raise LimitExceeded(
-            f"The registry with id '{ref.registry.id}' already has the maximum allowed "
+            f"The registry with id '{registry.id}' already has the maximum allowed "
             f"number of repositories which is '{limit}'"  # [A]
         )
-    return repository
 
 
 def put_image_tag_mutability(
@@ -95,12 +106,28 @@ def list_repositories(
 
 def delete_repository(core: Core, caller: Caller, ref: RepositoryRef, *, force: bool) -> Repository:
     """Give the repository's last state. Without `force`, any image in it raises
-    `RepositoryNotEmpty`; with it, images, layers, tags and open uploads go too.
+    `RepositoryNotEmpty`; with it, all it holds goes too, into the trash unless that is off.
     """
     with core.database.write() as tx:
-        repository = open_repository(tx, caller, ref, "DeleteRepository")
+        repository = open_to_delete(tx, caller, ref, "DeleteRepository")
         if repository.image_count and not force:
             raise RepositoryNotEmpty(ref.name, ref.registry.id)
-        store.delete_repository(tx, repository.id, core.clock())
+        now = core.clock()
+        trash.put_repository(tx, repository.id, now, now + core.limits.trash_kept)
         store.count_repository(tx, ref.registry, -1)
         return repository
+
+
+def lock_repository(core: Core, ref: RepositoryRef, *, is_locked: bool) -> None:
+    """Protect the repository and all in it from deletion, or no longer; for operators.
+
+    Raises `RepositoryNotFound`.
+    """
+    with core.database.write() as tx:
+        store.update_lock(tx, store.find_repository(tx, ref).id, is_locked=is_locked)
+
+
+def list_locked_repositories(core: Core) -> list[RepositoryRef]:
+    """Give the locked repositories of all registries, in order; for operators."""
+    with core.database.read() as tx:
+        return store.list_locked_repositories(tx)

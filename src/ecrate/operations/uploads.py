@@ -1,8 +1,8 @@
 """Uploads: a layer from its first byte to the stored blob.
 
-An upload is written by one request at a time: whoever holds its file. Its row is the truth about
-how many bytes count; bytes beyond that are dropped by the next writer. So a crash, a cut
-connection or a refused part leaves nothing but the upload as it was.
+An upload is written by one request at a time: whoever holds its file, or the claim in its row. The
+row is the truth about how many bytes count; bytes beyond that are dropped by the next writer. So a
+crash, a cut connection or a refused part leaves nothing but the upload as it was.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final, Self
 
 from ecrate.blobs.hashing import Buffer, new_hasher, resume_hasher
-from ecrate.blobs.port import BusyError
+from ecrate.blobs.port import BusyError, Stored, UploadFile
 from ecrate.domain.errors import (
     EmptyUpload,
     InvalidLayer,
@@ -29,8 +29,10 @@ from ecrate.domain.layers import MAX_PARTS, MIB, MIN_PART_SIZE, Part, Upload
 from ecrate.domain.names import Digest, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.authorization import Opener, open_repository
+from ecrate.operations.claims import ClaimedRow
 from ecrate.operations.core import Core
 from ecrate.store import layers as store
+from ecrate.store.layers import Garbage
 
 # Short, since it is a thread that waits; a front that can wait without one tries again.
 _WAIT_FOR_WRITER: Final = 0.5
@@ -94,9 +96,10 @@ class LayerWriter:
         self._core = core
         self._ref = ref
         upload = find_open_upload(core, caller, ref, upload_id)
+        self._row = ClaimedRow(core, upload_id)
         with _upload_errors(upload, ref):
             self._file = core.blobs.open_upload(
-                upload_id, is_new=upload.size == 0, wait=_WAIT_FOR_WRITER
+                upload_id, self._row, is_new=upload.size == 0, wait=_WAIT_FOR_WRITER
             )
         try:
             # The row read first is from before the wait; the file is this request's by now.
@@ -125,7 +128,8 @@ class LayerWriter:
         if self._hasher is not None:
             self._hasher.update(data)
         self._has_uncounted = True
-        self._file.write(data)
+        with _upload_errors(self.upload, self._ref):
+            self._file.write(data)
         self._size += len(data)
         now = self._core.clock()
         if now - self._touched_at > _TOUCH_EVERY:
@@ -135,17 +139,21 @@ class LayerWriter:
                 store.touch_upload(tx, self.upload.id, now)
 
     def commit(self, *, part: Part | None = None) -> int:
-        """Make what was written count, durably; give the upload's size.
+        """Make what was written count, durably; give the upload's size. It ends the writing.
 
         `part` tells that this was an UploadLayerPart, to which the rules for parts apply.
         """
         before = self.upload
+        with _upload_errors(before, self._ref):
+            kept = self._file.sync()
         after = replace(
             before,
             size=self._size,
             parts=before.parts + 1,
             hash_state=b"" if self._hasher is None else self._hasher.state(),
             touched_at=self._core.clock(),
+            blob_state=kept.state,
+            claim="",
         )
         if part is not None:
             last_was_short = before.size - before.last_part_first_byte < MIN_PART_SIZE
@@ -154,10 +162,12 @@ class LayerWriter:
                 last_part_first_byte=part.first_byte,
                 has_short_part=before.has_short_part or (before.parts > 0 and last_was_short),
             )
-        self._file.sync()
         with self._core.database.write() as tx:
             if not store.update_upload(tx, before, after):
                 raise UploadNotFound(before.id, self._ref.name, self._ref.registry.id)
+            # Nothing ever referred to these bytes, so they need no quarantine.
+            store.insert_garbage(tx, [Garbage(key) for key in kept.unused], 0.0)
+        self._row.forget()
         self.upload = after
         self._has_uncounted = False
         return after.size
@@ -268,42 +278,46 @@ def _complete(
     *,
     may_be_empty: bool,
 ) -> Upload:
-    file = None
+    file: UploadFile | None = None
+    row = ClaimedRow(core, upload.id)
     if upload.parts or may_be_empty:
-        try:
-            with _busy_error(upload):
-                file = core.blobs.open_upload(
-                    upload.id, is_new=upload.size == 0, wait=_WAIT_FOR_WRITER
-                )
-        except FileNotFoundError:
-            # Committed already, by a request that was cut off or one that runs right now.
-            if not core.blobs.exists(upload.id, upload.size):
-                raise UploadNotFound(upload.id, ref.name, ref.registry.id) from None
+        # Where it is not there, it is committed already, by a request that was cut off or one
+        # that runs right now.
+        with _busy_error(upload), contextlib.suppress(FileNotFoundError):
+            file = core.blobs.open_upload(
+                upload.id, row, is_new=upload.size == 0, wait=_WAIT_FOR_WRITER
+            )
     try:
         upload = find_upload(core, caller, ref, upload.id, "CompleteLayerUpload")
         if upload.completed_digest is not None:
             return upload
         if not upload.parts and not may_be_empty:
             raise EmptyUpload(upload.id)
+        if file is None and not core.blobs.exists(upload.id, upload.size):
+            raise UploadNotFound(upload.id, ref.name, ref.registry.id)
         if upload.has_short_part:
             raise LayerPartTooSmall
-        if file is not None:
-            # A writer that was refused or cut off may have left bytes that do not count.
-            with _upload_errors(upload, ref):
+        with _upload_errors(upload, ref):
+            if file is not None:
+                # A writer that was refused or cut off may have left bytes that do not count.
                 file.start(upload.size)
-        digest = _verified_digest(core, upload, digests)
-        core.blobs.commit(upload.id)
-        return _store_layer(core, ref, upload, digest)
+            digest = _verified_digest(core, upload, file, digests)
+            stored = core.blobs.commit(upload.id, b"" if file is None else file.seal())
+        completed = _store_layer(core, ref, upload, digest, stored)
+        row.forget()
+        return completed
     finally:
         if file is not None:
             file.close()
 
 
-def _verified_digest(core: Core, upload: Upload, digests: Sequence[str]) -> Digest:
+def _verified_digest(
+    core: Core, upload: Upload, file: UploadFile | None, digests: Sequence[str]
+) -> Digest:
     """Give the digest under which the layer is stored: the one given that its bytes have."""
     checkable = [Digest(given) for given in digests if _is_checkable(core, given)]
-    algorithms = [digest.algorithm for digest in checkable] or ["sha256"]
-    actual = [Digest(f"{name}:{_hexdigest(core, upload, name)}") for name in set(algorithms)]
+    names = {digest.algorithm for digest in checkable} or {"sha256"}
+    actual = [Digest(f"{name}:{_hexdigest(core, upload, file, name)}") for name in names]
     for digest in checkable:
         if digest in actual:
             return digest
@@ -319,22 +333,20 @@ def _is_checkable(core: Core, digest: str) -> bool:
     return digest.partition(":")[0] in core.algorithms
 
 
-def _hexdigest(core: Core, upload: Upload, algorithm: str) -> str:
+def _hexdigest(core: Core, upload: Upload, file: UploadFile | None, algorithm: str) -> str:
     hasher = resume_hasher(upload.hash_state)
     if hasher is not None and hasher.algorithm == algorithm:
         return hasher.hexdigest()
     plain = hashlib.new(algorithm)
-    try:
-        source = core.blobs.open_upload_for_reading(upload.id)
-    except FileNotFoundError:
-        source = core.blobs.open_blob(upload.id)
-    with source:
+    with core.blobs.open_blob(upload.id) if file is None else file.read_back() as source:
         for piece in iter(lambda: source.read(MIB), b""):
             plain.update(piece)
     return plain.hexdigest()
 
 
-def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest) -> Upload:
+def _store_layer(
+    core: Core, ref: RepositoryRef, upload: Upload, digest: Digest, stored: Stored
+) -> Upload:
     """Write the rows: the bytes become the blob of their digest, unless it has some already."""
     now = core.clock()
     with core.database.read() as tx:
@@ -348,20 +360,24 @@ def _store_layer(core: Core, ref: RepositoryRef, upload: Upload, digest: Digest)
         if current.completed_digest is not None:
             # A retry overtook the request it repeats; both get the one answer.
             return current
+        if current.claim != upload.claim:
+            raise UploadBusy(upload.id)
         found = store.find_blob(tx, digest.text)
         if found is None:
-            blob_id = store.insert_blob(tx, digest, upload.id, upload.size, now)
+            blob_id = store.insert_blob(tx, digest, stored.key, upload.size, now)
             unused = None
         elif is_lost and found == kept:
             blob_id, unused = found
-            store.replace_blob_key(tx, blob_id, upload.id)
+            store.replace_blob_key(tx, blob_id, stored.key)
         else:
-            blob_id, unused = found[0], upload.id
+            blob_id, unused = found[0], stored.key
         existed = store.link_layer(tx, upload.repository_id, blob_id, now)
         store.complete_upload(tx, upload.id, digest, now, existed=existed)
+        garbage = [Garbage(key) for key in stored.unused]
         if unused is not None:
-            # Nothing ever referred to these bytes, so they need no quarantine.
-            store.insert_garbage(tx, [(unused, None, upload.size)], 0.0)
+            garbage.append(Garbage(unused, upload.size))
+        # Nothing ever referred to these bytes, so they need no quarantine.
+        store.insert_garbage(tx, garbage, 0.0)
     return replace(upload, completed_digest=digest.text, existed=existed)
 
 

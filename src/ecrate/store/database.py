@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 3
 
 Row = tuple[Any, ...]
 
@@ -21,6 +21,10 @@ class ConstraintError(Exception):
 
 class DataTooNewError(Exception):
     """The data was written by a newer version, which this one must not touch."""
+
+
+class SchemaError(Exception):
+    """The data is not of a schema that this version works with; `str()` is one line."""
 
 
 class Transaction(Protocol):
@@ -59,3 +63,16 @@ class Database(Protocol):
 
     def close(self) -> None:
         """Close all connections."""
+
+
+def check_schema(database: Database) -> None:
+    """Raise `SchemaError` unless this version may work on the data as it is, unmigrated."""
+    with database.read() as tx:
+        version, oldest_code = tx.one("SELECT version, oldest_code FROM schema_version") or (0, 0)
+    if oldest_code > SCHEMA_VERSION:
+        raise SchemaError(f"the data was written by a newer ecrate (schema {version})")
+    if version < SCHEMA_VERSION:
+        raise SchemaError(
+            f"the data was written by an older ecrate (schema {version}); start this one's server "
+            "once to bring it up to date"
+        )

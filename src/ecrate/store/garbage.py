@@ -1,9 +1,94 @@
-"""Rows on their way out: lapsed links, unlinked blobs, idle uploads, bytes to delete."""
+"""Rows on their way out: the trash past its time, lapsed links, unlinked blobs, idle uploads,
+bytes to delete.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ecrate.store.database import Transaction
-from ecrate.store.layers import insert_garbage
+from ecrate.store.images import delete_image
+from ecrate.store.layers import Garbage, end_uploads, insert_garbage
+from ecrate.store.repositories import add_to_image_count
+from ecrate.store.trash import delete_image_for_good, find_bin
+
+
+def delete_images_past_time(tx: Transaction, now: float, limit: int) -> int:
+    """Drop up to `limit` images that can no longer be restored; give how many."""
+    rows = tx.all(
+        "SELECT t.image_id, i.repository_id FROM trash_images t JOIN images i ON i.id = t.image_id "
+        "WHERE t.kept_until <= ? ORDER BY t.kept_until LIMIT ?",
+        now,
+        limit,
+    )
+    for image_id, bin_id in rows:
+        # What was restored since is not there any more.
+        if tx.run("DELETE FROM trash_images WHERE image_id = ? AND kept_until <= ?", image_id, now):
+            delete_image_for_good(tx, image_id, bin_id)
+    return len(rows)
+
+
+def delete_repositories_past_time(tx: Transaction, now: float, limit: int) -> int:
+    """Drop up to `limit` rows of repositories that can no longer be restored; give how many.
+
+    A repository's own row goes with the last of what it holds.
+    """
+    count = 0
+    while count < limit:
+        row = tx.one(
+            "SELECT repository_id FROM trash_repositories WHERE kept_until <= ? "
+            "ORDER BY kept_until LIMIT 1",
+            now,
+        )
+        # From here on it is not whole, so it must not come back, whatever the clock does.
+        if row is None or not tx.run(
+            "UPDATE trash_repositories SET kept_until = 0 "
+            "WHERE repository_id = ? AND kept_until <= ?",
+            row[0],
+            now,
+        ):
+            break
+        count += _delete_repository(tx, row[0], now, limit - count)
+    return count
+
+
+def _delete_repository(tx: Transaction, repository_id: int, now: float, limit: int) -> int:
+    bin_id = find_bin(tx, repository_id)
+    count = 0
+    for one in (repository_id, bin_id):
+        if one is not None:
+            count += _delete_images(tx, one, limit - count)
+            count += _unlink_layers(tx, one, limit - count)
+    if count == limit:
+        return count
+    end_uploads(tx, repository_id, now)
+    tx.run("DELETE FROM trash_repositories WHERE repository_id = ?", repository_id)
+    tx.run("DELETE FROM trash_bins WHERE repository_id = ?", repository_id)
+    tx.run("DELETE FROM repositories WHERE id = ? OR id = ?", repository_id, bin_id)
+    return count + 1
+
+
+def _delete_images(tx: Transaction, repository_id: int, limit: int) -> int:
+    rows = tx.all(
+        "SELECT id FROM images WHERE repository_id = ? ORDER BY id LIMIT ?", repository_id, limit
+    )
+    tx.many("DELETE FROM image_children WHERE image_id = ?", rows)
+    tx.many("DELETE FROM image_children WHERE child_id = ?", rows)
+    for (image_id,) in rows:
+        delete_image(tx, repository_id, image_id, 0.0)
+    add_to_image_count(tx, repository_id, -len(rows))
+    return len(rows)
+
+
+def _unlink_layers(tx: Transaction, repository_id: int, limit: int) -> int:
+    rows = tx.all(
+        "DELETE FROM layers WHERE (repository_id, blob_id) IN (SELECT repository_id, blob_id "
+        "FROM layers WHERE repository_id = ? AND image_count = 0 LIMIT ?) RETURNING blob_id",
+        repository_id,
+        limit,
+    )
+    tx.many("INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING", rows)
+    return len(rows)
 
 
 def unlink_lapsed_layers(tx: Transaction, before: float, limit: int) -> int:
@@ -32,7 +117,7 @@ def condemn_unlinked_blobs(tx: Transaction, now: float, limit: int) -> int:
             blob_id,
         )
         if row is not None:
-            removed.append((row[0], row[1], row[2]))
+            removed.append(Garbage(row[0], row[2], row[1]))
     insert_garbage(tx, removed, now)
     return len(candidates)
 
@@ -41,11 +126,11 @@ def delete_idle_uploads(tx: Transaction, before: float, now: float, limit: int) 
     """End uploads that nobody wrote to since `before`; their bytes become garbage."""
     rows = tx.all(
         "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE touched_at < ? "
-        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size",
+        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size, blob_state",
         before,
         limit,
     )
-    insert_garbage(tx, [(key, None, size) for key, size in rows], now)
+    insert_garbage(tx, [Garbage(key, size, state=state) for key, size, state in rows], now)
     return len(rows)
 
 
@@ -59,12 +144,18 @@ def forget_completed_uploads(tx: Transaction, before: float, limit: int) -> int:
     )
 
 
-def list_garbage(tx: Transaction, before: float, limit: int) -> list[str]:
-    """Give keys that have been in quarantine since before `before`."""
+def claim_garbage(tx: Transaction, before: float, limit: int) -> list[tuple[str, int, bytes]]:
+    """Give key, size and blob store's state of bytes that have been in quarantine since before
+    `before`; they cannot be restored any more, so they can be deleted outside the transaction.
+    """
     rows = tx.all(
-        "SELECT key FROM garbage WHERE removed_at <= ? ORDER BY removed_at LIMIT ?", before, limit
+        "UPDATE garbage SET removed_at = 0 WHERE key IN ("
+        "SELECT key FROM garbage WHERE removed_at <= ? ORDER BY removed_at LIMIT ?) "
+        "RETURNING key, size, blob_state",
+        before,
+        limit,
     )
-    return [row[0] for row in rows]
+    return [(row[0], row[1], bytes(row[2])) for row in rows]
 
 
 def delete_garbage(tx: Transaction, keys: list[str]) -> None:
@@ -72,14 +163,31 @@ def delete_garbage(tx: Transaction, keys: list[str]) -> None:
     tx.many("DELETE FROM garbage WHERE key = ?", [(key,) for key in keys])
 
 
+def find_garbage(tx: Transaction, digest: str) -> tuple[str, int] | None:
+    """Give key and size of the bytes of this digest that came into quarantine last."""
+    row = tx.one(
+        "SELECT key, size FROM garbage WHERE digest = ? AND removed_at > 0 "
+        "ORDER BY removed_at DESC LIMIT 1",
+        digest,
+    )
+    return None if row is None else (row[0], row[1])
+
+
+def take_garbage(tx: Transaction, key: str) -> bool:
+    """Take bytes out of quarantine; tell whether they were still there."""
+    return bool(tx.run("DELETE FROM garbage WHERE key = ? AND removed_at > 0", key))
+
+
 def is_known_key(tx: Transaction, key: str) -> bool:
-    """Tell whether any row accounts for the bytes under `key`."""
+    """Tell whether any row accounts for the bytes under `key`: it may be an upload's id with
+    something behind a dot.
+    """
     return (
         tx.one(
             "SELECT 1 FROM blobs WHERE key = ? UNION ALL SELECT 1 FROM uploads WHERE id = ? "
             "AND completed_digest IS NULL UNION ALL SELECT 1 FROM garbage WHERE key = ?",
             key,
-            key,
+            key.partition(".")[0],
             key,
         )
         is not None
@@ -105,4 +213,20 @@ def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: flo
             now + seconds,
             now,
         )
+    )
+
+
+def begin_counting(tx: Transaction, lease: str, now: float) -> None:
+    """Count from nothing what a new holder of the lease settles."""
+    tx.run("DELETE FROM collected WHERE lease = ?", lease)
+    tx.run("INSERT INTO collected (lease, since) VALUES (?, ?)", lease, now)
+
+
+def count_collected(tx: Transaction, lease: str, counts: Sequence[int]) -> None:
+    """Add trash, links, blobs, uploads, files and bytes."""
+    tx.run(
+        "UPDATE collected SET trash = trash + ?, links = links + ?, blobs = blobs + ?, "
+        "uploads = uploads + ?, files = files + ?, bytes = bytes + ? WHERE lease = ?",
+        *counts,
+        lease,
     )

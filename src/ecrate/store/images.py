@@ -120,6 +120,18 @@ def insert_image(
     )
     image_id = int(row[0]) if row else 0
     tx.run("INSERT INTO manifests (image_id, content) VALUES (?, ?)", image_id, manifest.content)
+    insert_references(tx, repository_id, image_id, manifest.digest, references)
+    return image_id
+
+
+def insert_references(
+    tx: Transaction,
+    repository_id: int,
+    image_id: int,
+    digest: Digest,
+    references: ImageReferences,
+) -> None:
+    """Let an image that is new to the repository refer to what it needs, and others to it."""
     tx.many(
         "INSERT INTO image_layers (image_id, repository_id, blob_id, media_type) "
         "VALUES (?, ?, ?, ?)",
@@ -141,9 +153,8 @@ def insert_image(
             *((image_id, repository_id, *one, 1) for one in references.missing_children),
         ],
     )
-    _adopt(tx, repository_id, manifest.digest.text, image_id)
-    _tell_referrers(tx, repository_id, manifest.digest.text, is_lost=False)
-    return image_id
+    _adopt(tx, repository_id, digest.text, image_id)
+    tell_referrers(tx, repository_id, digest.text, is_lost=False)
 
 
 def _adopt(tx: Transaction, repository_id: int, digest: str, image_id: int) -> None:
@@ -172,10 +183,10 @@ def delete_image(tx: Transaction, repository_id: int, image_id: int, now: float)
     tx.run("DELETE FROM tags WHERE image_id = ?", image_id)
     gone = tx.one("DELETE FROM images WHERE id = ? RETURNING digest", image_id)
     if gone is not None:
-        _tell_referrers(tx, repository_id, gone[0], is_lost=True)
+        tell_referrers(tx, repository_id, gone[0], is_lost=True)
 
 
-def _tell_referrers(tx: Transaction, repository_id: int, digest: str, *, is_lost: bool) -> None:
+def tell_referrers(tx: Transaction, repository_id: int, digest: str, *, is_lost: bool) -> None:
     """Note whether the subject of these images was taken away; one may also never have come."""
     tx.run(
         "UPDATE images SET has_lost_subject = ? WHERE repository_id = ? AND subject = ?",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ecrate.domain.layers import Layer, Upload
 from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
@@ -12,7 +13,7 @@ from ecrate.store.repositories import NAMED, OPENED_COLUMNS, OPENED_COUNT, Opene
 
 _UPLOAD = (
     "id, repository_id, principal, size, parts, last_part_first_byte, has_short_part, "
-    "hash_state, touched_at, completed_digest, existed"
+    "hash_state, touched_at, completed_digest, existed, blob_state, claim"
 )
 
 
@@ -207,17 +208,80 @@ def update_upload(tx: Transaction, before: Upload, after: Upload) -> bool:
     return bool(
         tx.run(
             "UPDATE uploads SET size = ?, parts = ?, last_part_first_byte = ?, "
-            "has_short_part = ?, hash_state = ?, touched_at = ? "
-            "WHERE id = ? AND size = ? AND parts = ? AND completed_digest IS NULL",
+            "has_short_part = ?, hash_state = ?, touched_at = ?, blob_state = ?, claim = ? "
+            "WHERE id = ? AND size = ? AND parts = ? AND claim = ? AND completed_digest IS NULL",
             after.size,
             after.parts,
             after.last_part_first_byte,
             int(after.has_short_part),
             after.hash_state,
             after.touched_at,
+            after.blob_state,
+            after.claim,
             before.id,
             before.size,
             before.parts,
+            before.claim,
+        )
+    )
+
+
+def find_claim(tx: Transaction, upload_id: str) -> tuple[str, float, bytes] | None:
+    """Give an open upload's claim, when that is over, and the blob store's state."""
+    row = tx.one(
+        "SELECT claim, claim_until, blob_state FROM uploads "
+        "WHERE id = ? AND completed_digest IS NULL",
+        upload_id,
+    )
+    return None if row is None else (row[0], row[1], bytes(row[2]))
+
+
+def take_claim(
+    tx: Transaction,
+    upload_id: str,
+    before: tuple[str, bytes],
+    after: tuple[str, bytes],
+    until: float,
+) -> bool:
+    """Change claim and state of an open upload if they stand as in `before`."""
+    return bool(
+        tx.run(
+            "UPDATE uploads SET claim = ?, blob_state = ?, claim_until = ? "
+            "WHERE id = ? AND claim = ? AND blob_state = ? AND completed_digest IS NULL",
+            *after,
+            until,
+            upload_id,
+            *before,
+        )
+    )
+
+
+def renew_claim(
+    tx: Transaction, upload_id: str, claim: str, state: bytes, *, until: float, now: float
+) -> bool:
+    """Renew the claim and write the state, if the claim is still the row's."""
+    return bool(
+        tx.run(
+            "UPDATE uploads SET blob_state = ?, claim_until = ?, touched_at = ? "
+            "WHERE id = ? AND claim = ? AND completed_digest IS NULL",
+            state,
+            until,
+            now,
+            upload_id,
+            claim,
+        )
+    )
+
+
+def release_claim(tx: Transaction, upload_id: str, claim: str, state: bytes) -> bool:
+    """Take the claim away and write the state, if the claim is still the row's."""
+    return bool(
+        tx.run(
+            "UPDATE uploads SET blob_state = ?, claim = '' "
+            "WHERE id = ? AND claim = ? AND completed_digest IS NULL",
+            state,
+            upload_id,
+            claim,
         )
     )
 
@@ -231,10 +295,12 @@ def complete_upload(
 ) -> None:
     """Keep the answer of a completed upload."""
     tx.run(
-        "UPDATE uploads SET completed_digest = ?, existed = ?, touched_at = ? WHERE id = ?",
+        "UPDATE uploads SET completed_digest = ?, existed = ?, touched_at = ?, blob_state = ?, "
+        "claim = '' WHERE id = ?",
         digest.text,
         int(existed),
         now,
+        b"",
         upload_id,
     )
 
@@ -242,19 +308,39 @@ def complete_upload(
 def delete_upload(tx: Transaction, upload_id: str, now: float) -> bool:
     """Take an open upload's row away; its bytes become garbage. False if there was none."""
     deleted = tx.all(
-        "DELETE FROM uploads WHERE id = ? AND completed_digest IS NULL RETURNING id, size",
+        "DELETE FROM uploads WHERE id = ? AND completed_digest IS NULL "
+        "RETURNING id, size, blob_state",
         upload_id,
     )
-    insert_garbage(tx, [(key, None, size) for key, size in deleted], now)
+    insert_garbage(tx, [Garbage(key, size, state=state) for key, size, state in deleted], now)
     return bool(deleted)
 
 
-def insert_garbage(
-    tx: Transaction, items: Sequence[tuple[str, str | None, int]], now: float
-) -> None:
-    """Hand keys with their digests and sizes to the collector."""
+def end_uploads(tx: Transaction, repository_id: int, now: float) -> None:
+    """Drop all uploads of the repository; bytes of open ones become garbage."""
+    tx.run(
+        "INSERT INTO garbage (key, size, blob_state, removed_at) "
+        "SELECT id, size, blob_state, ? FROM uploads "
+        "WHERE repository_id = ? AND completed_digest IS NULL",
+        now,
+        repository_id,
+    )
+    tx.run("DELETE FROM uploads WHERE repository_id = ?", repository_id)
+
+
+class Garbage(NamedTuple):
+    """Bytes that no row needs any more: their key, and of an upload the blob store's state."""
+
+    key: str
+    size: int = 0
+    digest: str | None = None
+    state: bytes = b""
+
+
+def insert_garbage(tx: Transaction, items: Sequence[Garbage], now: float) -> None:
+    """Hand bytes to the collector, which deletes them a quarantine after `now`."""
     tx.many(
-        "INSERT INTO garbage (key, digest, size, removed_at) VALUES (?, ?, ?, ?) "
+        "INSERT INTO garbage (key, size, digest, blob_state, removed_at) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING",
         [(*item, now) for item in items],
     )
@@ -273,4 +359,6 @@ def _upload(row: Row) -> Upload:
         touched_at=row[8],
         completed_digest=row[9],
         existed=bool(row[10]),
+        blob_state=bytes(row[11]),
+        claim=row[12],
     )

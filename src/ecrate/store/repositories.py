@@ -12,23 +12,24 @@ from ecrate.domain.repositories import (
     RepositorySettings,
     TagMutability,
 )
+from ecrate.domain.trash import TRASH
 from ecrate.domain.values import value
 from ecrate.store.database import ConstraintError, Row, Transaction
 from ecrate.store.identities import find_registry_policy
 
 _COLUMNS = (
     "id, name, created_at, tag_mutability, tag_mutability_filters, scan_on_push, "
-    "encryption_type, kms_key, image_count"
+    "encryption_type, kms_key, image_count, is_locked"
 )
 # For one statement with more joined to it; `opened` makes the columns what they are.
 OPENED_COLUMNS = (
     "r.id, r.name, r.created_at, r.tag_mutability, r.tag_mutability_filters, r.scan_on_push, "
-    "r.encryption_type, r.kms_key, r.image_count, "
+    "r.encryption_type, r.kms_key, r.image_count, r.is_locked, "
     "(SELECT document FROM repository_policies WHERE repository_id = r.id), "
     "(SELECT document FROM registry_policies p WHERE p.registry_id = r.registry_id "
     "AND p.region = r.region)"
 )
-OPENED_COUNT = 11
+OPENED_COUNT = 12
 NAMED = "r.registry_id = ? AND r.region = ? AND r.name = ?"
 
 
@@ -105,7 +106,7 @@ def opened(tx: Transaction, ref: RepositoryRef, row: Row | None) -> Opened:
     """Read a row that begins with `OPENED_COLUMNS`, None where no repository has the name."""
     if row is None:
         return Opened(None, None, find_registry_policy(tx, ref.registry))
-    return Opened(_repository(ref.registry, row[:9]), row[9], row[10])
+    return Opened(_repository(ref.registry, row[:10]), row[10], row[11])
 
 
 def list_repositories(
@@ -162,40 +163,39 @@ def count_repository(tx: Transaction, registry: RegistryRef, change: int) -> int
     return int(row[0]) if row else 0
 
 
-def delete_repository(tx: Transaction, repository_id: int, now: float) -> None:
-    """Take away the repository with all it holds; its bytes become the collector's."""
-    tx.run(
-        "INSERT INTO unlinked_blobs (blob_id) SELECT blob_id FROM layers WHERE repository_id = ? "
-        "ON CONFLICT DO NOTHING",
-        repository_id,
+def update_lock(tx: Transaction, repository_id: int, *, is_locked: bool) -> None:
+    tx.run("UPDATE repositories SET is_locked = ? WHERE id = ?", int(is_locked), repository_id)
+
+
+def list_locked_repositories(tx: Transaction) -> list[RepositoryRef]:
+    """Give the locked repositories of all registries, in order."""
+    rows = tx.all(
+        "SELECT registry_id, region, name FROM repositories WHERE is_locked = 1 "
+        "AND registry_id <> ? ORDER BY registry_id, region, name",
+        TRASH.id,
     )
-    tx.run(
-        "INSERT INTO garbage (key, size, removed_at) "
-        "SELECT id, size, ? FROM uploads WHERE repository_id = ? AND completed_digest IS NULL",
-        now,
-        repository_id,
+    return [RepositoryRef(RegistryRef(row[0], row[1]), row[2]) for row in rows]
+
+
+def exists(tx: Transaction, repository_id: int) -> bool:
+    """Tell whether this very repository is there and not in the trash."""
+    return (
+        tx.one(
+            "SELECT 1 FROM repositories WHERE id = ? AND registry_id <> ?", repository_id, TRASH.id
+        )
+        is not None
     )
-    tx.run(
-        "DELETE FROM image_children "
-        "WHERE image_id IN (SELECT id FROM images WHERE repository_id = ?)",
-        repository_id,
-    )
-    tx.run("DELETE FROM image_layers WHERE repository_id = ?", repository_id)
-    tx.run("DELETE FROM uploads WHERE repository_id = ?", repository_id)
-    tx.run("DELETE FROM tags WHERE repository_id = ?", repository_id)
-    tx.run("DELETE FROM images WHERE repository_id = ?", repository_id)
-    tx.run("DELETE FROM layers WHERE repository_id = ?", repository_id)
-    tx.run("DELETE FROM repositories WHERE id = ?", repository_id)
 
 
 def _repository(registry: RegistryRef, row: Row) -> Repository:
-    id_, name, created_at, mode, filters, scan_on_push, encryption_type, kms_key, count = row
+    id_, name, created_at, mode, filters, scan_on_push, kind, kms_key, count, is_locked = row
     return Repository(
         id=id_,
         ref=RepositoryRef(registry, name),
         created_at=created_at,
         tag_mutability=TagMutability(mode, tuple(json.loads(filters)) if filters != "[]" else ()),
         scan_on_push=bool(scan_on_push),
-        encryption=Encryption(encryption_type, kms_key),
+        encryption=Encryption(kind, kms_key),
         image_count=count,
+        is_locked=bool(is_locked),
     )

@@ -14,7 +14,8 @@ from aiohttp import web
 from aiohttp.web import BaseRequest
 
 from ecrate.domain.errors import BodyTooLarge, BodyTruncated
-from ecrate.web.handoff import can_hand_off, hand_off
+from ecrate.web.connection import Connection
+from ecrate.web.handoff import can_hand_off, hand_off, hand_off_chunks
 from ecrate.web.threads import Threads
 
 SMALL_BODY: Final = 64 * 1024
@@ -41,6 +42,12 @@ def welcome_body(request: BaseRequest) -> None:
         transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
+def release_body(request: BaseRequest) -> None:
+    """Let aiohttp read a body that its connection may hold (`web.connection`)."""
+    if isinstance(request.protocol, Connection):
+        request.protocol.release()
+
+
 async def stream_body(
     request: BaseRequest,
     sink: Callable[[bytes | memoryview], None],
@@ -55,9 +62,13 @@ async def stream_body(
     """
     length = check_length(request, limit)
     welcome_body(request)
-    if length is not None and can_hand_off(request, length, threads):
-        await hand_off(request, length, sink, threads)
+    if can_hand_off(request, length, threads):
+        if length is None:
+            await hand_off_chunks(request, sink, threads, limit=limit)
+        else:
+            await hand_off(request, length, sink, threads)
         return
+    release_body(request)
     received = 0
     while True:
         pieces, ended, cut = await _next_pieces(request)

@@ -1,20 +1,39 @@
-"""`/layers/<seal>`: what GetDownloadUrlForLayer's URLs lead to on the filesystem store."""
+"""How a layer's bytes reach a client, and `/layers/<seal>`: where GetDownloadUrlForLayer's URLs
+lead when the blob store has none of its own.
+"""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
+
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
-from ecrate.domain.errors import EcrateError, ExpiredToken
+from ecrate.domain.errors import EcrateError, ExpiredToken, StoreUnavailable
+from ecrate.domain.layers import Layer
 from ecrate.operations.core import Core
 from ecrate.operations.layers import find_layer_to_download, open_layer
-from ecrate.web.files import send_file
+from ecrate.web.files import send_file, send_stream
+from ecrate.web.threads import Threads
+
+
+async def send_layer(
+    request: BaseRequest, core: Core, layer: Layer, headers: Mapping[str, str], threads: Threads
+) -> StreamResponse:
+    """Answer a GET or HEAD with the layer's bytes: 200, 206, 304 or 416."""
+    digest = layer.digest.text
+    if core.blobs.is_local:
+        return await send_file(request, open_layer(core, layer), layer.size, digest, headers)
+    open_at = functools.partial(open_layer, core, layer)
+    return await send_stream(request, open_at, layer.size, digest, headers, threads=threads)
 
 
 class Downloads:
     """Serves the one layer that a seal names, to whoever has the seal."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, threads: Threads) -> None:
         self._core = core
+        self._threads = threads
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
         if request.method not in {"GET", "HEAD"}:
@@ -27,5 +46,7 @@ class Downloads:
         except EcrateError:
             return Response(status=404, text="There is no such download.\n")
         headers = {"Content-Type": "application/octet-stream"}
-        file = open_layer(self._core, layer)
-        return await send_file(request, file, layer.size, layer.digest.text, headers)
+        try:
+            return await send_layer(request, self._core, layer, headers, self._threads)
+        except StoreUnavailable as error:
+            return Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})

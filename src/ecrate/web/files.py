@@ -1,4 +1,5 @@
-"""Files sent by the kernel: whole, in ranges, or not at all when the client has them.
+"""Files sent by the kernel, and what comes from another machine in pieces: whole, in ranges, or not
+at all when the client has them.
 
 Not aiohttp's FileResponse: a layer's entity tag is its digest, its file is already open, and a
 local open() costs less than the hop into a thread. Sources: RFC 9110 sections 13 and 14.
@@ -7,12 +8,17 @@ local open() costs less than the hop into a thread. Sources: RFC 9110 sections 1
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import BinaryIO, Final
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
+from ecrate.web.threads import Threads
+
+_LOG: Final = logging.getLogger("ecrate")
+_PIECE: Final = 1024 * 1024
 # asyncio's own fallback for sendfile over TLS reads 16 KiB at a time: 18.6 CPU seconds per GB.
 _POSITION: Final = re.compile(r"[0-9]{0,18}")
 _TLS_PIECE: Final = 256 * 1024
@@ -25,28 +31,87 @@ async def send_file(
 
     `etag` is without quotes. Answers 200, 206, 304 or 416.
     """
-    quoted = f'"{etag}"'
-    common = {**headers, "ETag": quoted, "Accept-Ranges": "bytes"}
     with file:
-        if matches(request.headers.get("If-None-Match"), quoted):
-            return Response(status=304, headers=common)
-        start, stop = 0, size
-        if request.method == "GET":
-            asked, if_range = request.headers.get("Range", ""), request.headers.get("If-Range")
-            span = parse_range(asked, if_range, size, quoted)
-            if span is None:
-                return Response(status=416, headers={**common, "Content-Range": f"bytes */{size}"})
-            start, stop = span
-        response = StreamResponse(headers=common)
-        response.content_length = stop - start
-        if (start, stop) != (0, size):
-            response.set_status(206)
-            response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+        response, start, stop = _head(request, size, etag, headers)
+        if isinstance(response, Response):
+            return response
         await response.prepare(request)
         if request.method != "HEAD" and stop > start:
             await _send(request, response, file, start, stop - start)
         await response.write_eof()
         return response
+
+
+async def send_stream(
+    request: BaseRequest,
+    open_at: Callable[[int], BinaryIO],
+    size: int,
+    etag: str,
+    headers: Mapping[str, str],
+    *,
+    threads: Threads,
+) -> StreamResponse:
+    """As `send_file`, for bytes that take time to come: `open_at` opens them from a given byte on.
+
+    Whatever it raises comes before the answer begins.
+    """
+    response, start, stop = _head(request, size, etag, headers)
+    if isinstance(response, Response):
+        return response
+    if request.method == "HEAD" or start == stop:
+        await response.prepare(request)
+        await response.write_eof()
+        return response
+    source = await threads.run(open_at, start)
+    try:
+        await response.prepare(request)
+        await _pass_on(response, source, stop - start, threads)
+        await response.write_eof()
+    finally:
+        source.close()
+    return response
+
+
+async def _pass_on(
+    response: StreamResponse, source: BinaryIO, count: int, threads: Threads
+) -> None:
+    while count:
+        try:
+            piece = await threads.run(source.read, min(_PIECE, count))
+        except OSError as error:
+            # An answer that has begun can only be cut off.
+            _LOG.error("an answer was cut off: %s", error)
+            raise ConnectionAbortedError from None
+        if not piece:
+            raise OSError("the blob is shorter than its row says")
+        await response.write(piece)
+        count -= len(piece)
+
+
+def _head(
+    request: BaseRequest, size: int, etag: str, headers: Mapping[str, str]
+) -> tuple[StreamResponse, int, int]:
+    """Give the head of the answer, with first byte and end of what to send; a whole `Response`
+    where nothing is to be sent.
+    """
+    quoted = f'"{etag}"'
+    common = {**headers, "ETag": quoted, "Accept-Ranges": "bytes"}
+    if matches(request.headers.get("If-None-Match"), quoted):
+        return Response(status=304, headers=common), 0, 0
+    start, stop = 0, size
+    if request.method == "GET":
+        asked, if_range = request.headers.get("Range", ""), request.headers.get("If-Range")
+        span = parse_range(asked, if_range, size, quoted)
+        if span is None:
+            refusal = {**common, "Content-Range": f"bytes */{size}"}
+            return Response(status=416, headers=refusal), 0, 0
+        start, stop = span
+    response = StreamResponse(headers=common)
+    response.content_length = stop - start
+    if (start, stop) != (0, size):
+        response.set_status(206)
+        response.headers["Content-Range"] = f"bytes {start}-{stop - 1}/{size}"
+    return response, start, stop
 
 
 def matches(header: str | None, quoted: str) -> bool:

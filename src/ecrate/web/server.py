@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 import signal
@@ -16,6 +17,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp.web_protocol import RequestHandler
 from typing_extensions import override
+
+from ecrate.web.body import release_body
+from ecrate.web.connection import Connection
 
 # Host names, addresses and ports; it is quoted in challenges and URLs.
 _HOST: Final = re.compile(r"[a-zA-Z0-9_.:%\[\]-]*")
@@ -46,6 +50,7 @@ class Doors:
             response = Response()
         finally:
             self.busy.discard(connection)
+            release_body(request)
         if self._is_stopping:
             response.force_close()
         return response
@@ -96,8 +101,11 @@ async def serve(
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    server = web.Server(
-        doors,
+    server = web.Server(doors)
+    make_connection = functools.partial(
+        Connection,
+        server,
+        loop=loop,
         access_log=None,
         logger=http_log(),
         read_bufsize=_READ_BUFFER,
@@ -107,7 +115,7 @@ async def serve(
         max_line_size=16 * 1024,
         max_field_size=16 * 1024,
     )
-    listening = await loop.create_server(server, sock=listener, backlog=1024, ssl=tls)
+    listening = await loop.create_server(make_connection, sock=listener, backlog=1024, ssl=tls)
     await stop.wait()
     listening.close()
     doors.stop()

@@ -1,0 +1,139 @@
+"""Commands that work on the data directory itself, beside a running server or without one.
+
+What they change holds from the server's next request on, and stands in the audit log if the
+settings name one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pwd
+import sys
+import textwrap
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ecrate.operations.core import Core
+
+# What a command does; an answer is printed as JSON, an iterator's as it comes.
+Action = Callable[["Core", argparse.Namespace], object]
+
+
+def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Give a parser with the options that all these commands take."""
+    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
+    parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
+    parser.add_argument("--account", metavar="ID", help="account (the root key's)")
+    parser.set_defaults(event=None)
+    return parser
+
+
+def add_region(parser: argparse.ArgumentParser) -> None:
+    """Add the option that, with the account, names a registry."""
+    parser.add_argument("--region", metavar="REGION", help="region (the server's default)")
+
+
+def run_action(
+    parser: argparse.ArgumentParser,
+    arguments: list[str],
+    *,
+    prepare: Callable[[argparse.Namespace], None] | None = None,
+) -> int:
+    """Do what `options.action` says, with `options.registry` the one meant; print JSON, or one
+    line on standard error.
+
+    What has an `options.event` stands in the audit log. `prepare` may complete the options.
+    """
+    options = parser.parse_args(arguments)
+    from ecrate.app import Layout, build_core, open_audit
+    from ecrate.domain.errors import EcrateError
+    from ecrate.domain.names import RegistryRef
+    from ecrate.settings import SettingError, load_settings
+    from ecrate.store.database import SchemaError, check_schema
+
+    file = options.config or os.environ.get("ECRATE_CONFIG")
+    try:
+        settings = load_settings({"data": options.data}, os.environ, Path(file) if file else None)
+        layout = Layout.of(settings)
+        if not layout.database.exists():
+            return _fail(
+                f"there is no data in {layout.data}; start the server once, or name its data "
+                "directory with --data"
+            )
+        region = getattr(options, "region", None) or settings.region
+        options.registry = RegistryRef(options.account or settings.account_id, region)
+        if prepare is not None:
+            prepare(options)
+        audit = open_audit(settings, layout, is_server=False)
+        core = build_core(settings, layout, audit=audit)
+        try:
+            check_schema(core.database)
+            _print(_carry_out(core, options, parser.prog))
+        finally:
+            core.database.close()
+    except (EcrateError, SettingError, SchemaError, OSError) as error:
+        return _fail(str(error))
+    return 0
+
+
+def _carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
+    """Do what the command says, and record it if it changes anything."""
+    from ecrate.domain.errors import EcrateError
+    from ecrate.operations.audit import Event, record_operator
+
+    if core.audit is None or options.event is None:
+        return options.action(core, options)
+    core.audit.check()
+    hidden = {"action", "event", "config", "data", "account", "registry"}
+    event = Event(
+        name=options.event,
+        registry=options.registry,
+        parameters={name: value for name, value in vars(options).items() if name not in hidden},
+    )
+    try:
+        answer = options.action(core, options)
+    except EcrateError as error:
+        event.error_code, event.error_message = f"{type(error).__name__}Exception", str(error)
+        record_operator(core, _user(), event, command=command)
+        raise
+    if isinstance(answer, dict):
+        event.response = {name: value for name, value in answer.items() if name != "secret"}
+    record_operator(core, _user(), event, command=command)
+    return answer
+
+
+def _user() -> str:
+    """Give the operating system's user, whatever the environment says."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
+def _fail(message: str) -> int:
+    print(f"ecrate: {message}", file=sys.stderr)
+    return 1
+
+
+def _print(answer: object) -> None:
+    if not isinstance(answer, Iterator):
+        if answer is not None:
+            print(json.dumps(answer, indent=4))
+        return
+    before = "["
+    for one in answer:
+        print(before)
+        print(textwrap.indent(json.dumps(one, indent=4), "    "), end="")
+        before = ","
+    print("[]" if before == "[" else "\n]")
+
+
+def time_of(seconds: float) -> str:
+    """Write a time as the answers give it."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
