@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecrate.cli.options import CommandParser
+
 if TYPE_CHECKING:
     from ecrate.operations.core import Core
 
@@ -26,7 +28,7 @@ Action = Callable[["Core", argparse.Namespace], object]
 
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Give a parser with the options that all these commands take."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser = CommandParser(prog=prog, description=description)
     parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
     parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
     parser.add_argument("--database", metavar="URL", help="database (in the data directory)")
