@@ -281,6 +281,22 @@ def test_upload_heals_a_layer_whose_bytes_were_cut(bench: Bench, one: Repository
     assert cut not in bench.files()
 
 
+def test_layer_known_to_be_lost_is_not_there_until_it_is_sent_again(
+    bench: Bench, one: RepositoryRef
+) -> None:
+    two = bench.create("two")
+    bench.store(one, CONTENT)
+    bench.store(two, CONTENT)
+    with bench.writing() as tx:
+        tx.run("UPDATE blobs SET lost_at = ?", bench.clock.now)
+    was_there = bench.has(one, DIGEST)
+
+    bench.store(one, CONTENT)
+
+    assert not was_there
+    assert bench.read(one, DIGEST) == bench.read(two, DIGEST) == CONTENT
+
+
 def test_uploads_that_heal_one_layer_at_once_leave_one_copy(
     bench: Bench, one: RepositoryRef, other: Bench
 ) -> None:

@@ -118,7 +118,8 @@ def test_preparing_goes_on_after_a_start_that_was_killed(empty_url: str) -> None
         # All up to 0003 was applied, and not all of that was noted.
         "DELETE FROM _yoyo_migration WHERE migration_id <> '0001_first'; "
         "INSERT INTO yoyo_lock (locked, pid) VALUES (1, 1); "
-        "UPDATE schema_version SET version = 3; DROP TABLE secret;",
+        "UPDATE schema_version SET version = 3; DROP TABLE secret; "
+        "ALTER TABLE blobs DROP COLUMN lost_at;",
     )
 
     with preparing(empty_url):

@@ -22,7 +22,9 @@ from ecrate.domain.repositories import RepositorySettings, TagMutability
 from ecrate.domain.templates import Template
 from ecrate.domain.trash import Origin, TrashedImage
 from ecrate.store.blobs import Garbage
+from ecrate.store.checks import COUNTS, RELATIONS, BlobRow, ImageRow
 from ecrate.store.database import ConstraintError, Database
+from ecrate.store.dump import TABLES
 from ecrate.store.engines import open_database
 from ecrate.store.images import ImageReferences
 from ecrate.store.lifecycle import DuePolicy
@@ -40,9 +42,12 @@ UPLOAD = Upload("u2", 1, "p")
 # What a parameter of this name and type gets, or of this type whatever its name.
 ARGUMENTS: dict[str, object] = {
     "blob_ids: Iterable[int]": [1],
+    "columns: Sequence[str]": ["id"],
     "counts: Sequence[int]": [1] * 6,
+    "name: str": "installation",
     "status: str": "ANY",
     "storage: str": "ANY",
+    "table: str": "images",
     "tag_status: str": "ANY",
     "bool": True,
     "float": 1.5,
@@ -60,12 +65,31 @@ ARGUMENTS: dict[str, object] = {
     "tuple[str, bytes]": ("claim", b"state"),
     "bytes": b"state",
     "Sequence[Verdict]": [VERDICT],
+    "BlobRow": BlobRow(1, DIGEST, "k1", 1, is_lost=False, is_forgotten=False),
+    "Count": COUNTS[0],
     "Digest": DIGEST,
     "DuePolicy": DuePolicy(1, REF, "{}"),
     "Image": Image(1, DIGEST, "t", None, 1, 0.0, None, None, 1, Storage("ACTIVE", None, None)),
     "Image | None": None,
     "Row | None": None,
     "ImageId": ImageId(tag="v1"),
+    "ImageRow": ImageRow(
+        id=1,
+        repository_id=1,
+        digest=DIGEST,
+        media_type="t",
+        subject=None,
+        manifest_size=1,
+        is_trashed=False,
+        content=b"",
+        layers=frozenset(),
+        children=frozenset(),
+        missing=frozenset(),
+    ),
+    "Key": (1, 1),
+    "Relation": RELATIONS[2],
+    "Sequence[Row]": [("id",)],
+    "Table": TABLES[0],
     "ImageReferences": ImageReferences([(1, "t")], [1], [("d2", "t")], [("i3", "t")]),
     "Manifest": parse_manifest(make_image().manifest.encode()),
     "Origin": Origin(ref=REF),

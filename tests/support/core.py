@@ -67,6 +67,9 @@ class InterruptedDatabase:
     def __init__(self, inner: Database) -> None:
         self.inner = inner
         self.is_local = inner.is_local
+        self.find_sequence = inner.find_sequence
+        self.set_sequence = inner.set_sequence
+        self.find_problems = inner.find_problems
 
     def read(self) -> AbstractContextManager[Transaction]:
         return self.inner.read()

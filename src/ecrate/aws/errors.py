@@ -57,6 +57,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
     errors.RateExceeded: "ThrottlingException",
+    errors.ManifestDamaged: "ServerException",
     errors.StorageFull: "ServerException",
     errors.StoreUnavailable: "ServerException",
     errors.AuditUnavailable: "ServerException",

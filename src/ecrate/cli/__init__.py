@@ -30,6 +30,7 @@ COMMANDS: Final = (
     "lock",
     "unlock",
     "gc",
+    "fsck",
     "completion",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
@@ -50,6 +51,7 @@ _HAVE_OWN_OPTIONS: Final = (
     "lock",
     "unlock",
     "gc",
+    "fsck",
     "completion",
 )
 

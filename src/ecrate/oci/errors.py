@@ -40,6 +40,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.InvalidLayer: (400, "DIGEST_INVALID"),
     errors.UploadBusy: (429, "TOOMANYREQUESTS"),
     errors.RateExceeded: (429, "TOOMANYREQUESTS"),
+    errors.ManifestDamaged: (500, "UNKNOWN"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
     errors.StoreUnavailable: (503, "UNKNOWN"),

@@ -70,7 +70,9 @@ def collect(core: Core) -> Collected:
     with core.database.write() as tx:
         blobs = store.condemn_unlinked_blobs(tx, now, BATCH)
     with core.database.write() as tx:
-        garbage = store.claim_garbage(tx, now - limits.quarantine, BATCH)
+        # What is claimed now no row needs, nor does any that a hold begun later relies on.
+        is_held = store.is_held(tx, now)
+        garbage = [] if is_held else store.claim_garbage(tx, now - limits.quarantine, BATCH)
     for key, _, state in garbage:
         core.blobs.delete(key, state)
     collected = Collected(trash, links, blobs, uploads, len(garbage))
@@ -98,11 +100,13 @@ def collect_strays(core: Core) -> int:
     """Delete bytes that no row accounts for, left by a crash between two writes; give how many.
 
     Only bytes older than an upload may be idle are looked at, so none that a request is about
-    to account for.
+    to account for. It ends early while a hold keeps all bytes.
     """
     count = 0
     for key, state in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
         with core.database.look() as tx:
+            if store.is_held(tx, core.clock()):
+                break
             is_known = store.is_known_key(tx, key)
         if not is_known:
             core.blobs.delete(key, state)

@@ -76,10 +76,14 @@ def _find_or_restore(
     """Give the blob of the digest, locked, with the bytes `found` in quarantine if need be."""
     while True:
         blob = layers.find_blob(tx, digest.text)
-        if blob is not None:
+        is_lost = blob is not None and blob[2]
+        if blob is not None and not is_lost:
             return blob[0]
-        if found is None:
+        if found is None or (is_lost and not garbage.take_garbage(tx, found[0])):
             raise GarbageNotFound(digest.text)
+        if blob is not None:
+            layers.replace_blob_key(tx, blob[0], found[0])
+            return blob[0]
         # Somebody else may be storing the digest this moment.
         blob_id = layers.insert_blob(tx, digest, *found, now)
         if blob_id is not None:

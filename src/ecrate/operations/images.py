@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,6 +19,7 @@ from ecrate.domain.errors import (
     InvalidParameter,
     LayersNotFound,
     LimitExceeded,
+    ManifestDamaged,
     ReferencedImagesNotFound,
     StorageFull,
     StoreUnavailable,
@@ -36,6 +38,7 @@ from ecrate.store.database import Transaction
 from ecrate.store.layers import list_blob_ids
 from ecrate.store.repositories import add_to_image_count
 
+_LOG: Final = logging.getLogger("ecrate")
 _RECORD_PULLS_EVERY: Final = 3600.0
 REFERRERS_PAGE: Final = 100
 _REFERRERS_STEP: Final = 10
@@ -81,7 +84,8 @@ def put_image(
         moving = [
             tag for tag, at in tagged.items() if at is None or image is None or at.id != image.id
         ]
-        if image is not None and not moving and not is_archived:
+        is_healed = image is not None and store.heal_manifest(tx, image.id, manifest.content)
+        if image is not None and not moving and not is_archived and not is_healed:
             raise ImageAlreadyExists(
                 manifest.digest.text, ", ".join(tags) or "null", ref.name, ref.registry.id
             )
@@ -222,7 +226,8 @@ def get_image(
 def read_manifest(core: Core, image: Image) -> bytes:
     """Give the image's manifest byte for byte as it was pushed.
 
-    Raises `ImageNotFound` when the image was deleted since it was found.
+    Raises `ImageNotFound` when the image was deleted since it was found, and `ManifestDamaged`
+    rather than give other bytes than were pushed.
     """
     content = core.manifests.get(image.id)
     if content is None:
@@ -230,6 +235,9 @@ def read_manifest(core: Core, image: Image) -> bytes:
             content = store.read_manifest(tx, image.id)
         if content is None:
             raise ImageNotFound(image.digest.text, "null", "", "")
+        if not image.digest.fits(content):
+            _LOG.error("the manifest of image %s is damaged; see `ecrate fsck`", image.digest)
+            raise ManifestDamaged(image.digest.text)
         core.manifests.put(image.id, content)
     return content
 

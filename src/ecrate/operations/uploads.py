@@ -360,7 +360,7 @@ def _store_layer(
     with core.database.look() as tx:
         kept = store.find_blob(tx, digest.text)
     # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
-    is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
+    is_lost = kept is not None and (kept[2] or not core.blobs.exists(kept[1], upload.size))
     with core.database.write() as tx:
         lock_repositories(tx, [upload.repository_id])
         current = store.find_upload(tx, upload.id, upload.repository_id, upload.principal)
@@ -373,7 +373,9 @@ def _store_layer(
             raise UploadBusy(upload.id)
         new = NewBlob(digest, stored.key, upload.size)
         blob_id, unused = _settle_blob(tx, new, lost=kept if is_lost else None, now=now)
-        existed = store.link_layer(tx, upload.repository_id, blob_id, now)
+        was_linked = store.link_layer(tx, upload.repository_id, blob_id, now)
+        was_known_lost = kept is not None and kept[2] and unused == kept[1]
+        existed = was_linked and not was_known_lost
         store.complete_upload(tx, upload.id, digest, now, existed=existed)
         garbage = [Garbage(key) for key in stored.unused]
         if unused is not None:
@@ -392,7 +394,7 @@ class NewBlob(NamedTuple):
 
 
 def _settle_blob(
-    tx: Transaction, new: NewBlob, *, lost: tuple[int, str] | None, now: float
+    tx: Transaction, new: NewBlob, *, lost: tuple[int, str, bool] | None, now: float
 ) -> tuple[int, str | None]:
     """Make the new bytes those of the digest where it has none, or has `lost` them; give
     the blob, which is locked, and the key of the bytes that are not needed.
@@ -406,7 +408,7 @@ def _settle_blob(
                 return blob_id, None
         elif found == lost:
             store.replace_blob_key(tx, found[0], new.key)
-            return found
+            return found[:2]
         else:
             return found[0], new.key
 

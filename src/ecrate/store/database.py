@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 Row = tuple[Any, ...]
 
@@ -79,6 +79,15 @@ class Database(Protocol):
         block's end where it was caught in there. Where `StoreUnavailable` comes at the block's
         end, whether the transaction took effect is not known.
         """
+
+    def find_sequence(self, tx: Transaction, table: str) -> int:
+        """Give the last identity that one of our tables gave out, 0 before the first."""
+
+    def set_sequence(self, tx: Transaction, table: str, value: int) -> None:
+        """Let the table go on behind the identity `value`, in a write."""
+
+    def find_problems(self) -> list[str]:
+        """Let the engine look at its own files; give a line for each thing that is wrong."""
 
     def close(self) -> None:
         """Close all connections."""

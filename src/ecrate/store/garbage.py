@@ -13,6 +13,8 @@ from ecrate.store.layers import end_uploads
 from ecrate.store.repositories import add_to_image_count, lock_repositories
 from ecrate.store.trash import delete_image_for_good, find_bin
 
+# Holds are leases on the bytes, each under a name of its own.
+_HOLDER = "hold"
 _LAPSED = (
     "SELECT repository_id, blob_id FROM layers WHERE image_count = 0 AND touched_at < ? "
     "ORDER BY touched_at LIMIT ?"
@@ -196,6 +198,11 @@ def take_garbage(tx: Transaction, key: str) -> bool:
     return bool(tx.run("DELETE FROM garbage WHERE key = ? AND removed_at > 0", key))
 
 
+def is_garbage(tx: Transaction, key: str) -> bool:
+    """Tell whether the bytes under `key` are on their way out."""
+    return tx.one("SELECT 1 FROM garbage WHERE key = ?", key) is not None
+
+
 def is_known_key(tx: Transaction, key: str) -> bool:
     """Tell whether any row accounts for the bytes under `key`: it may be an upload's id with
     something behind a dot.
@@ -232,6 +239,37 @@ def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: flo
             now,
         )
     )
+
+
+def insert_hold(tx: Transaction, hold_id: str, now: float, until: float) -> None:
+    """Keep all bytes from being deleted for a while; forget such holds that are over."""
+    tx.run("DELETE FROM leases WHERE holder = ? AND expires_at < ?", _HOLDER, now)
+    tx.run(
+        "INSERT INTO leases (name, holder, expires_at) VALUES (?, ?, ?)", hold_id, _HOLDER, until
+    )
+
+
+def renew_hold(tx: Transaction, hold_id: str, now: float, until: float) -> bool:
+    """Tell whether the hold was not over yet; then it goes on."""
+    return bool(
+        tx.run(
+            "UPDATE leases SET expires_at = ? WHERE name = ? AND holder = ? AND expires_at >= ?",
+            until,
+            hold_id,
+            _HOLDER,
+            now,
+        )
+    )
+
+
+def delete_hold(tx: Transaction, hold_id: str) -> None:
+    tx.run("DELETE FROM leases WHERE name = ? AND holder = ?", hold_id, _HOLDER)
+
+
+def is_held(tx: Transaction, now: float) -> bool:
+    """Tell whether a hold keeps all bytes from being deleted."""
+    held = "SELECT 1 FROM leases WHERE holder = ? AND expires_at >= ? LIMIT 1"
+    return tx.one(held, _HOLDER, now) is not None
 
 
 def begin_counting(tx: Transaction, lease: str, now: float) -> None:

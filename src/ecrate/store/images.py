@@ -110,6 +110,19 @@ def read_manifest(tx: Transaction, image_id: int) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
+def heal_manifest(tx: Transaction, image_id: int, content: bytes) -> bool:
+    """Put the document in the place of one that was damaged; tell whether it was."""
+    return bool(
+        tx.run(
+            "INSERT INTO manifests (image_id, content) VALUES (?, ?) "
+            "ON CONFLICT (image_id) DO UPDATE SET content = excluded.content "
+            "WHERE manifests.content <> excluded.content",
+            image_id,
+            content,
+        )
+    )
+
+
 def insert_image(
     tx: Transaction,
     repository_id: int,

@@ -30,7 +30,8 @@ def find_layer(tx: Transaction, repository_id: int, digest: str) -> Layer | None
     """Give the layer if this repository has it; another repository's does not count."""
     row = tx.one(
         "SELECT b.id, b.size, b.key, l.touched_at FROM blobs b "
-        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? WHERE b.digest = ?",
+        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? "
+        "WHERE b.digest = ? AND b.lost_at IS NULL",
         repository_id,
         digest,
     )
@@ -50,7 +51,7 @@ def list_layers(
         rows = tx.all(
             f"SELECT b.digest, b.id, b.size, b.key, l.touched_at, {_USE} FROM blobs b "  # noqa: S608 - constants
             f"JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? "
-            f"WHERE b.digest IN ({marks})",
+            f"WHERE b.digest IN ({marks}) AND b.lost_at IS NULL",
             now,
             repository_id,
             *some,
@@ -69,7 +70,7 @@ def list_blob_ids(tx: Transaction, repository_id: int, digests: Sequence[str]) -
         marks = ", ".join("?" * len(some))
         rows = tx.all(
             "SELECT b.digest, b.id FROM blobs b JOIN layers l ON l.blob_id = b.id "  # noqa: S608 - places
-            f"AND l.repository_id = ? WHERE b.digest IN ({marks})",
+            f"AND l.repository_id = ? WHERE b.digest IN ({marks}) AND b.lost_at IS NULL",
             repository_id,
             *some,
         )
@@ -86,7 +87,7 @@ def open_layer(
     row = tx.one(
         f"SELECT {OPENED_COLUMNS}, b.id, b.size, b.key, l.touched_at, "  # noqa: S608 - constants
         "EXISTS (SELECT 1 FROM images i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE') "
-        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? "
+        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? AND b.lost_at IS NULL "
         f"LEFT JOIN layers l ON l.repository_id = r.id AND l.blob_id = b.id WHERE {NAMED}",
         digest,
         ref.registry.id,
@@ -135,10 +136,12 @@ def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], no
     )
 
 
-def find_blob(tx: Transaction, digest: str) -> tuple[int, str] | None:
-    """Give id and key of the bytes with this digest, whoever stored them; locked in a write."""
-    row = tx.one("SELECT id, key FROM blobs WHERE digest = ? FOR UPDATE", digest)
-    return None if row is None else (row[0], row[1])
+def find_blob(tx: Transaction, digest: str) -> tuple[int, str, bool] | None:
+    """Give id and key of the bytes with this digest, whoever stored them, and whether they are
+    known to be lost; locked in a write.
+    """
+    row = tx.one("SELECT id, key, lost_at FROM blobs WHERE digest = ? FOR UPDATE", digest)
+    return None if row is None else (row[0], row[1], row[2] is not None)
 
 
 def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int | None:
@@ -155,7 +158,8 @@ def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float
 
 
 def replace_blob_key(tx: Transaction, blob_id: int, key: str) -> None:
-    tx.run("UPDATE blobs SET key = ? WHERE id = ?", key, blob_id)
+    """Let other bytes be those of the blob, whose own were lost."""
+    tx.run("UPDATE blobs SET key = ?, lost_at = NULL WHERE id = ?", key, blob_id)
 
 
 def link_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:

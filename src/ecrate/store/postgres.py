@@ -26,7 +26,7 @@ from psycopg.types.string import StrDumper
 from typing_extensions import override
 
 from ecrate.domain.errors import StorageFull, StoreUnavailable
-from ecrate.store.database import ConstraintError, Row, UnusableError
+from ecrate.store.database import ConstraintError, Row, Transaction, UnusableError
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -298,6 +298,22 @@ class PostgresDatabase:
         else:
             connection.close()
         self._slots.release()
+
+    def find_sequence(self, tx: Transaction, table: str) -> int:
+        row = tx.one(
+            "SELECT last_value FROM pg_sequences "
+            "WHERE schemaname || '.' || sequencename = pg_get_serial_sequence(?, 'id')",
+            table,
+        )
+        return int(row[0]) if row and row[0] is not None else 0
+
+    def set_sequence(self, tx: Transaction, table: str, value: int) -> None:
+        if value:
+            tx.one("SELECT setval(pg_get_serial_sequence(?, 'id')::regclass, ?)", table, value)
+
+    def find_problems(self) -> list[str]:
+        """The server looks after its own files: with checksums, `pg_amcheck` and its log."""
+        return []
 
     def close(self) -> None:
         while self._idle:

@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import ConstraintError, Row
+from ecrate.store.database import ConstraintError, Row, Transaction
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -214,6 +214,24 @@ class SqliteDatabase:
             self._turn.release()
             if commit is not None:
                 commit.end(error)
+
+    def find_sequence(self, tx: Transaction, table: str) -> int:
+        row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
+        return int(row[0]) if row else 0
+
+    def set_sequence(self, tx: Transaction, table: str, value: int) -> None:
+        tx.run("DELETE FROM sqlite_sequence WHERE name = ?", table)
+        tx.run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, value)
+
+    def find_problems(self) -> list[str]:
+        connection = self.borrow()
+        try:
+            rows = connection.execute("PRAGMA integrity_check(100)").fetchall()
+        except sqlite3.DatabaseError as error:
+            return [str(error)]
+        finally:
+            self.give_back(connection)
+        return [line for (line,) in rows if line != "ok"]
 
     def close(self) -> None:
         self._writer.close()
