@@ -231,7 +231,7 @@ REFUSALS: list[tuple[str, str, str, dict[str, object]]] = [
     ("PUT", "app/manifests/:v1", "DIGEST_INVALID", {"imageDigest": ":v1"}),
     ("DELETE", "app/manifests/v9", "ImageNotFoundException", {"imageTag": "v9"}),
     ("DELETE", f"app/blobs/{UNKNOWN}", "LayerNotFoundException", {"layerDigest": UNKNOWN}),
-    ("PATCH", "app/blobs/uploads/x", "UploadNotFoundException", {"uploadId": "x"}),
+    ("DELETE", "app/blobs/uploads/x", "UploadNotFoundException", {"uploadId": "x"}),
     ("POST", "none/blobs/uploads/?mount=x", "DIGEST_INVALID", {"query": {"mount": ["x"]}}),
 ]
 

@@ -106,6 +106,33 @@ def test_user_without_a_policy_may_nothing(office: Office, app: str) -> None:
     ]
 
 
+def test_denial_in_a_repository_does_not_tell_that_it_is_there(
+    office: Office, root: ECRClient, app: str
+) -> None:
+    root.set_repository_policy(
+        repositoryName=app, policyText=policy(deny("ecr:DescribeImages", Principal="*"))
+    )
+    stranger = office.user("curious", allow("ecr:*", Resource="*"), account=OTHER)
+    callers = [
+        office.client("ecr", office.user("blind")),
+        office.client("ecr", office.user("sighted", allow("ecr:*", Resource="*"))),
+        office.client("ecr", stranger),
+    ]
+
+    blind, sighted, other = (
+        [code_of(describing(ecr, name)) for name in (app, "no/such")] for ecr in callers
+    )
+
+    assert blind[0] == (blind[1][0], blind[1][1].replace("no/such", app))
+    assert other[0] == (other[1][0], other[1][1].replace("no/such", app))
+    assert [code for code, _ in sighted] == ["AccessDeniedException", "RepositoryNotFoundException"]
+    assert sighted[0][1].endswith("with an explicit deny in a resource-based policy")
+
+
+def describing(ecr: ECRClient, name: str) -> Callable[[], object]:
+    return lambda: ecr.describe_images(repositoryName=name, registryId=ACCOUNT)
+
+
 def test_rights_come_and_go_with_the_next_request(office: Office, app: str) -> None:
     key = office.user("temp")
     ecr = office.client("ecr", key)

@@ -12,13 +12,13 @@ import pytest
 
 from ecrate.operations.seals import Seals
 from tests.support.images import MadeImage, make_image
-from tests.support.policies import open_to_all
+from tests.support.policies import deny, open_to_all, policy
 from tests.support.registry import error_of, push_image, token_of
 from tests.support.server import ACCOUNT, Server, running_server
 from tests.support.signing import CONTENT_TYPE, TARGET
-from tests.support.wire import basic
+from tests.support.wire import Wire, basic
 
-OPEN, CLOSED = "anonymous/open", "anonymous/closed"
+OPEN, CLOSED, DENIED = "anonymous/open", "anonymous/closed", "anonymous/denied"
 ANONYMOUS_PULL = {"ECRATE_ANONYMOUS_PULL": "true"}
 
 
@@ -40,6 +40,9 @@ def public(image: MadeImage) -> Iterator[Server]:
             ecr.create_repository(repositoryName=name)
             push_image(http, name, image, "latest")
         open_to_all(ecr, OPEN)
+        ecr.create_repository(repositoryName=DENIED)
+        text = policy(deny("ecr:BatchGetImage", Principal="*"))
+        ecr.set_repository_policy(repositoryName=DENIED, policyText=text)
         yield running
 
 
@@ -157,13 +160,26 @@ def test_nameless_may_not_change_anything(
     assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
 
 
+@pytest.mark.parametrize("name", [OPEN, CLOSED, "no/such"])
+def test_nameless_are_refused_before_their_manifest_is_read(public: Server, name: str) -> None:
+    headers: dict[str, str | int] = {
+        "Authorization": f"Bearer {bearer(public)}",
+        "Content-Length": 4_000_000,
+        "Expect": "100-continue",
+    }
+    with Wire(public) as wire:
+        answer = wire.ask("PUT", f"/v2/{name}/manifests/latest", headers)
+
+    assert (answer.status, answer.code) == (401, "UNAUTHORIZED")
+
+
 def test_nameless_may_not_list_repositories(nameless: httpx.Client) -> None:
     answer = nameless.get("/v2/_catalog")
 
     assert error_of(answer) == denial("DescribeRepositories", arn("*"))
 
 
-@pytest.mark.parametrize("name", [CLOSED, "no/such"])
+@pytest.mark.parametrize("name", [CLOSED, DENIED, "no/such"])
 def test_nameless_may_not_pull_what_is_not_open_to_all(nameless: httpx.Client, name: str) -> None:
     answer = nameless.get(f"/v2/{name}/manifests/latest")
 
@@ -254,6 +270,14 @@ def test_bearer_token_is_no_password(public: Server) -> None:
     answer = ask(public, basic("AWS", token))
 
     assert error_of(answer) == (403, "DENIED", "Your Authorization Token is invalid.")
+
+
+def test_bearer_token_fetches_no_other(public: Server) -> None:
+    tokens = (bearer(public), bearer(public, basic("AWS", token_of(public))))
+
+    answers = [ask(public, f"Bearer {token}", "token") for token in tokens]
+
+    assert [error_of(answer)[:2] for answer in answers] == [(401, "UNAUTHORIZED")] * 2
 
 
 def test_nameless_token_leads_to_the_registry_of_the_host_it_was_fetched_from(

@@ -21,6 +21,7 @@ from tests.support.registry import (
     some_bytes,
 )
 from tests.support.server import ACCOUNT, REGION, Server, running_server
+from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -304,6 +305,33 @@ def test_push_of_a_user_with_both_rights(own_server: Server, owner: ECRClient) -
 
     assert answer.status_code == 202
     assert exists(owner, "made/by-a-user")
+
+
+def test_manifest_is_read_where_it_would_make_the_repository(
+    own_server: Server, owner: ECRClient
+) -> None:
+    length: dict[str, str | int] = {"Content-Length": len(EMPTY_INDEX), "Expect": "100-continue"}
+    with Wire(own_server) as wire:
+        wire.head("PUT", "/v2/made/when-welcome/manifests/latest", length)
+        welcome = wire.answer(has_body=False)
+        was_there = exists(owner, "made/when-welcome")
+        wire.send(EMPTY_INDEX.encode())
+        answer = wire.answer()
+
+    assert (welcome.status, was_there) == (100, False)
+    assert answer.status == 201
+    assert exists(owner, "made/when-welcome")
+
+
+def test_manifest_of_a_user_who_may_not_create_is_refused_before_it_is_read(
+    own_server: Server,
+) -> None:
+    rights = policy(allow("ecr:PutImage", Resource="*"))
+    length: dict[str, str | int] = {"Content-Length": 4_000_000, "Expect": "100-continue"}
+    with Wire(make_user(own_server, "no-creator", rights)) as wire:
+        answer = wire.ask("PUT", "/v2/made/by-no-creator/manifests/latest", length)
+
+    assert (answer.status, answer.code) == (403, "DENIED")
 
 
 def test_stranger_learns_of_no_template(as_account: Callable[[str], Server]) -> None:

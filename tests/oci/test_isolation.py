@@ -23,6 +23,7 @@ from tests.support.registry import (
     start_upload,
 )
 from tests.support.server import Server
+from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -97,6 +98,21 @@ def test_repository_of_another_account_does_not_exist(
     assert error_of(missing)[2] == error_of(there)[2].replace(guarded, "guarded/nothing")
     with owner.http() as http:
         assert http.get(f"/v2/{guarded}/manifests/latest").text == IMAGE.manifest
+
+
+@pytest.mark.parametrize("length", [1_000, 4_000_000])
+def test_manifest_for_another_account_is_refused_before_it_is_read(
+    stranger: Server, guarded: str, length: int
+) -> None:
+    headers: dict[str, str | int] = {
+        "Host": f"{OWNER}.dkr.ecr.us-east-1.localhost:{stranger.port}",
+        "Content-Length": length,
+        "Expect": "100-continue",
+    }
+    with Wire(stranger) as wire:
+        answer = wire.ask("PUT", f"/v2/{guarded}/manifests/latest", headers)
+
+    assert (answer.status, answer.code) == (404, "NAME_UNKNOWN")
 
 
 def test_catalog_of_another_account_is_denied(stranger: Server, guarded: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import select
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -20,7 +23,8 @@ from tests.support.registry import (
     push_image,
     put_manifest,
 )
-from tests.support.server import ACCOUNT
+from tests.support.server import ACCOUNT, Server, running_server
+from tests.support.wire import Wire
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -401,3 +405,26 @@ def test_inspection_is_no_pull(http: httpx.Client, ecr: ECRClient, repository: s
     assert looked.content == image.manifest.encode()
     assert "lastRecordedPullTime" not in before
     assert "lastRecordedPullTime" in after
+
+
+def test_manifest_that_takes_long_to_read_keeps_nobody_waiting(tmp_path: Path) -> None:
+    members = ",".join(f'"{number:x}":{{}}' for number in range(330_000))
+    content = f"{{{members}}}".encode()
+
+    with running_server(tmp_path / "data", "--workers", "1") as single:
+        single.ecr().create_repository(repositoryName="large")
+        passed = [is_passed_by_another(single, content) for _ in range(5)]
+
+    assert any(passed)
+
+
+def is_passed_by_another(single: Server, content: bytes) -> bool:
+    """Tell whether a request that comes after a manifest is answered before it."""
+    with Wire(single) as slow, Wire(single) as quick:
+        slow.head("PUT", "/v2/large/manifests/latest", {"Content-Length": len(content)})
+        slow.send(content)
+        time.sleep(0.1)  # by now it is being read
+        quick.ask("GET", "/v2/")
+        ready, _, _ = select.select([slow.socket], [], [], 0)
+        assert slow.answer().status == 400
+    return not ready

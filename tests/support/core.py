@@ -67,17 +67,23 @@ class InterruptedDatabase:
     def __init__(self, inner: Database) -> None:
         self.inner = inner
         self.is_local = inner.is_local
-        self.read = inner.read
-        self.look = inner.look
-        self.close = inner.close
         self.find_sequence = inner.find_sequence
         self.set_sequence = inner.set_sequence
         self.find_problems = inner.find_problems
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        return self.inner.read()
+
+    def look(self) -> AbstractContextManager[Transaction]:
+        return self.inner.look()
 
     def write(self) -> AbstractContextManager[Transaction]:
         deed, self.before_write = self.before_write, nothing
         deed()
         return self.inner.write()
+
+    def close(self) -> None:
+        self.inner.close()
 
 
 class InterruptedBlobs(FilesystemBlobs):

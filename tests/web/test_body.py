@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -13,7 +14,7 @@ from aiohttp.web import BaseRequest, Response, StreamResponse
 from ecrate.domain.errors import BodyTooLarge, BodyTruncated
 from ecrate.web import body, handoff
 from ecrate.web.body import SMALL_BODY, Bodies
-from ecrate.web.threads import Threads
+from ecrate.web.threads import HANDOFF_THREADS, Threads
 from tests.support.images import digest_of, make_image
 from tests.support.registry import (
     MIB,
@@ -325,6 +326,25 @@ def test_bodies_read_gives_the_buffer_of_a_slow_client_to_the_next(
     assert refused.status == 400
     assert answer.text == sha256(content)
     assert reader.complete == [content]
+
+
+def test_threads_are_free_again_after_slow_clients_that_stay(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = some_bytes(2 * MIB, "behind")
+    with ExitStack() as stack:
+        slow = [stack.enter_context(Wire(reader.port)) for _ in range(HANDOFF_THREADS)]
+        with monkeypatch.context() as hurry:
+            hurry.setattr(body, "_PATIENCE", 0.1)
+            hurry.setattr(body, "_SLOWEST", 2**30)
+            for wire in slow:
+                wire.head("PUT", "/", {"Content-Length": 2 * MIB})
+            refused = [wire.answer().status for wire in slow]
+
+        answer = httpx.put(f"http://127.0.0.1:{reader.port}/", content=content, timeout=20)
+
+    assert refused == [400] * HANDOFF_THREADS
+    assert answer.text == sha256(content)
 
 
 def test_more_manifests_than_buffers_all_arrive(http: httpx.Client, repository: str) -> None:

@@ -66,7 +66,8 @@ def test_what_comes_behind_the_body_is_kept(behind: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"4", b"04", b"4;name", b'4;name="value"', b"4 ", b"4\t;a=b", b"000000000000004"]
+    "line",
+    [b"4", b"04", b"4;name", b'4;name="val\\"ue"', b"4\t; a = b;c", b"000000000000004"],
 )
 def test_size_may_have_zeros_and_extensions(line: bytes) -> None:
     assert feed(Chunks(10_000), line + b"\r\nbody\r\n0\r\n\r\n", 1000) == b"body"
@@ -90,6 +91,16 @@ def test_size_may_have_zeros_and_extensions(line: bytes) -> None:
         pytest.param(b"4\r\nbody0\r\n\r\n", id="no-end-of-its-data"),
         pytest.param(b"f" * 16 + b"\r\n", id="size-too-large"),
         pytest.param(b"4;" + b"x" * 5000, id="extension-without-end"),
+        pytest.param(b"4 \r\nbody\r\n0\r\n\r\n", id="blank-behind"),
+        pytest.param(b'4;a="\r\nbody\r\n0\r\n\r\n', id="quotation-without-end"),
+        pytest.param(b"4;a\xff\r\nbody\r\n0\r\n\r\n", id="name-that-is-no-token"),
+        pytest.param(b"4;\r\nbody\r\n0\r\n\r\n", id="extension-without-name"),
+        pytest.param(b"0\r\n\n\r\n\r\n", id="line-feed-for-a-trailer"),
+        pytest.param(b"0\r\na: b\n\r\n\r\n", id="line-feed-in-a-trailer"),
+        pytest.param(b"0\r\na: b\rc\r\n\r\n", id="bare-return-in-a-trailer"),
+        pytest.param(b"0\r\na: b\r\n c\r\n\r\n", id="folded-trailer"),
+        pytest.param(b"0\r\na : b\r\n\r\n", id="blank-in-a-trailers-name"),
+        pytest.param(b"0\r\nGET / HTTP/1.1\r\n\r\n", id="trailer-without-a-name"),
         pytest.param(b"0\r\n" + b"a: b\r\n" * 65 + b"\r\n", id="too-many-trailers"),
         pytest.param(b"0\r\n" + b"a" * 5000, id="trailer-without-end"),
     ],

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from ecrate.domain.errors import BodyTruncated
-from ecrate.web.handoff import MIN_LENGTH, STALL_LIMIT, pump
+from ecrate.web.handoff import MIN_LENGTH, STALL_LIMIT, Turn, pump
 from ecrate.web.threads import HANDOFF_THREADS, Threads
 from tests.support.images import digest_of
 from tests.support.registry import (
@@ -78,7 +78,7 @@ def test_pump_gives_all_in_pieces_of_a_mebibyte_at_most(ends: Ends, threads: Thr
     sending = threading.Thread(target=client.sendall, args=(content,))
     sending.start()
 
-    pump(server, len(content), len(content), sink, threads)
+    pump(server, len(content), len(content), sink, Turn(threads))
 
     sending.join()
     assert sink.content == content
@@ -90,7 +90,7 @@ def test_pump_leaves_what_comes_behind_the_body(ends: Ends, threads: Threads) ->
     sink = Sink()
     client.sendall(b"body" + b"next request")
 
-    pump(server, 4, 4, sink, threads)
+    pump(server, 4, 4, sink, Turn(threads))
 
     assert sink.content == b"body"
     assert server.recv(100) == b"next request"
@@ -101,7 +101,7 @@ def test_pump_of_nothing_reads_nothing(ends: Ends, threads: Threads) -> None:
     sink = Sink()
     client.sendall(b"next request")
 
-    pump(server, 0, MIN_LENGTH, sink, threads)
+    pump(server, 0, MIN_LENGTH, sink, Turn(threads))
 
     assert sink.content == b""
     assert server.recv(100) == b"next request"
@@ -113,7 +113,7 @@ def test_pump_gives_up_on_a_client_that_stalls(ends: Ends, threads: Threads) -> 
     client.sendall(b"a" * 1000)
 
     with pytest.raises(BodyTruncated) as caught:
-        pump(server, 5000, 9000, sink, threads)
+        pump(server, 5000, 9000, sink, Turn(threads))
 
     # 4,000 of the 9,000 bytes had been received before.
     assert (caught.value.received, caught.value.expected) == (5000, 9000)
@@ -133,7 +133,7 @@ def test_pump_bears_a_client_that_rests_less_than_the_limit(ends: Ends, threads:
     sending = threading.Thread(target=send_slowly)
     sending.start()
 
-    pump(server, 5, 5, sink, threads)
+    pump(server, 5, 5, sink, Turn(threads))
 
     sending.join()
     assert sink.content == b"aaaaa"
@@ -158,7 +158,7 @@ def test_pump_gives_what_came_before_the_client_left(
     leave(client)
 
     with pytest.raises(BodyTruncated) as caught:
-        pump(server, 5000, 5000, sink, threads)
+        pump(server, 5000, 5000, sink, Turn(threads))
 
     assert (caught.value.received, caught.value.expected) == (1000, 5000)
     assert sink.content == b"a" * 1000
@@ -171,7 +171,7 @@ def test_pump_gives_up_when_the_server_stops(ends: Ends, threads: Threads) -> No
     threads.is_stopping = True
 
     with pytest.raises(BodyTruncated):
-        pump(server, 5000, 5000, sink, threads)
+        pump(server, 5000, 5000, sink, Turn(threads))
 
     assert sink.content == b"a" * 1000
 
@@ -185,7 +185,7 @@ def test_pump_raises_what_the_sink_raises(ends: Ends, threads: Threads) -> None:
     client.sendall(b"a" * 1000)
 
     with pytest.raises(OSError, match="No space left"):
-        pump(server, 1000, 1000, full, threads)
+        pump(server, 1000, 1000, full, Turn(threads))
 
 
 def patch(wire: Wire, location: str, length: int, **headers: str) -> bytes:
@@ -279,6 +279,25 @@ def test_body_of_a_request_to_upgrade_is_read(single: Server, http: httpx.Client
 
     assert (first.status, second.status) == (202, 204)
     assert finish_upload(http, location, content).status_code == 201
+
+
+@pytest.mark.parametrize("pause", [number / 500 for number in range(10)])
+def test_nothing_behind_a_malformed_body_is_a_request(
+    single: Server, http: httpx.Client, pause: float
+) -> None:
+    chunk = b"%x\r\n%b\r\n" % (4 * MIB, bytes(4 * MIB))
+    location = start_upload(http, "r/r")
+    with Wire(single) as wire:
+        wire.head("PATCH", location, {"Transfer-Encoding": "chunked"})
+        wire.send(chunk + b"no chunk\r\n")
+        time.sleep(pause)  # what follows comes while the answer is made
+        wire.send(b"0\r\n\r\n" + wire.text("GET", "/v2/"))
+        answer = wire.answer()
+        wire.socket.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            wire.receive(1)
+
+    assert answer.status == 400
 
 
 def test_more_uploads_than_threads_all_arrive(single: Server, http: httpx.Client) -> None:

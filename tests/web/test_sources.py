@@ -37,3 +37,11 @@ def test_source_is_what_the_connection_tells(details: dict[str, Any], expected: 
     request = make_mocked_request("GET", "/", {"User-Agent": "x"}, transport=_Connection(details))
 
     assert source_of(request) == expected
+
+
+def test_source_has_so_much_of_the_agent_as_policies_look_at() -> None:
+    request = make_mocked_request(
+        "GET", "/", {"User-Agent": "a" * 16_000}, transport=_Connection({})
+    )
+
+    assert source_of(request).user_agent == "a" * 1024

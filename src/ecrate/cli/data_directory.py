@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecrate.cli.options import CommandParser
+
 if TYPE_CHECKING:
     from ecrate.operations.core import Core
 
@@ -27,7 +29,7 @@ Action = Callable[["Core", argparse.Namespace], object]
 
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Give a parser with the options that all these commands take."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser = CommandParser(prog=prog, description=description)
     add_data_options(parser)
     parser.add_argument("--account", metavar="ID", help="account (the root key's)")
     return parser

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import shlex
@@ -11,12 +10,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ecrate.cli.options import CommandParser
+
 SUMMARY = "run the server"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Give the command's parser; options left out are None, so that other sources count."""
-    made = argparse.ArgumentParser(prog="ecrate serve", description="Run the registry server.")
+    made = CommandParser(prog="ecrate serve", description="Run the registry server.")
     made.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     made.add_argument("--host", help="address to listen on (127.0.0.1)")
     made.add_argument("--port", help="port to listen on (5100); 0 takes a free one")

@@ -26,13 +26,21 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 INDEX_TYPES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFEST_TYPES: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST}) | INDEX_TYPES
-_MEMBERS: Final = frozenset(
-    {"schemaVersion", "mediaType", "config", "layers", "manifests", "subject"}
-    | {"artifactType", "annotations"}
-)
-_DESCRIPTOR_MEMBERS: Final = frozenset(
-    {"mediaType", "digest", "size", "urls", "annotations", "data", "platform", "artifactType"}
-)
+# Each member under what it is where case does not count.
+_MEMBERS: Final = {
+    name.casefold(): name
+    for name in (
+        *("schemaVersion", "mediaType", "config", "layers", "manifests", "subject"),
+        *("artifactType", "annotations"),
+    )
+}
+_DESCRIPTOR_MEMBERS: Final = {
+    name.casefold(): name
+    for name in (
+        *("mediaType", "digest", "size", "urls", "annotations", "data", "platform"),
+        "artifactType",
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +206,11 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_spelling(given: dict[str, Any], members: frozenset[str], where: str = "") -> None:
+def _check_spelling(given: dict[str, Any], members: dict[str, str], where: str = "") -> None:
     """Refuse a member that Go's parser, which ignores case, would take for one of `members`."""
-    for name in given.keys() - members:
-        meant = next((one for one in members if one.lower() == name.casefold()), None)
-        if meant is not None:
+    for name in given:
+        meant = members.get(name.casefold(), name)
+        if meant != name:
             _refuse(f"'{where}{name}' must be spelled '{where}{meant}'")
 
 

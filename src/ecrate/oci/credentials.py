@@ -92,10 +92,15 @@ def _nameless(core: Core, named: RegistryRef | None) -> Caller:
 def get_token(core: Core, request: BaseRequest) -> Response:
     """Answer `/v2/token`: a bearer token for the credentials given, or for the nameless.
 
+    Another bearer token is none, or a token would never end. Raises as `authenticate` does.
+
     Source: distribution's "Token Authentication Specification". What the token is asked for
     (`scope`) does not matter: rights are evaluated on each request.
     """
-    if request.headers.get("Authorization"):
+    authorization = request.headers.get("Authorization", "")
+    if authorization.partition(" ")[0].lower() == "bearer":
+        raise NotAuthorizedError("A bearer token is got with a name and a password.")
+    if authorization:
         caller, _ = authenticate(core, request)
     else:
         caller = _nameless(core, registry_of(request.headers.get("Host", "")))

@@ -20,6 +20,8 @@ from ecrate.domain.names import ALGORITHMS, Digest, ImageId, is_tag
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import images
+from ecrate.operations.templates import check_push
+from ecrate.web.body import SMALL_BODY
 from ecrate.web.files import matches
 from ecrate.web.purpose import is_inspection
 
@@ -54,9 +56,12 @@ async def put_manifest(request: RegistryRequest) -> StreamResponse:
     image_id = _image_id(request.reference, request.core.algorithms)
     media_type = request.http.headers.get("Content-Type", "").partition(";")[0].strip()
     algorithm = "sha256" if image_id.digest is None else image_id.digest.algorithm
+    await request.read(check_push, "PutImage")
     async with request.bodies.read(request.http, MAX_MANIFEST_SIZE) as (body, _):
         content = bytes(body)
-    manifest = parse_manifest(content, media_type or None, algorithm=algorithm)
+    parse = functools.partial(parse_manifest, content, media_type or None, algorithm=algorithm)
+    # A large one may take half a second, which nobody else has to wait for.
+    manifest = parse() if len(content) <= SMALL_BODY else await request.threads.run(parse)
     if image_id.digest is not None and image_id.digest != manifest.digest:
         raise ImageDigestDoesNotMatch(image_id.digest.text, manifest.digest.text)
     tags = _tags(request, image_id)

@@ -6,6 +6,7 @@ that moment: whoever lost a right has lost it with the next request, on every wo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -48,7 +49,8 @@ def open_repository(
     In a write it is locked then (see `store.database`), unless without `locks`. `keys` are
     condition keys of this request beyond the common ones. Raises `AccessDenied`, or
     `RepositoryNotFound`. To a caller from another account whom no policy lets in, nothing
-    exists, whether it does or not; a denial within the account is the same either way.
+    exists, whether it does or not; a denial within the account is the same either way, unless
+    the caller may learn what is missing.
     """
     return admit(tx, caller, ref, action, open_by_name(tx, ref, locks=locks), keys=keys)
 
@@ -64,14 +66,18 @@ def admit(
 ) -> Repository:
     """As `open_repository`, where one statement has asked for the repository and for more."""
     repository = found.repository
-    policies = [
-        *parsed(found.policy, PolicyKind.REPOSITORY),
-        *parsed(found.registry_policy, PolicyKind.REGISTRY),
-    ]
+    of_registry = parsed(found.registry_policy, PolicyKind.REGISTRY)
+    policies = [*parsed(found.policy, PolicyKind.REPOSITORY), *of_registry]
+    own_keys = keys
     if repository is not None and (policies or not caller.is_root):
-        keys = {**_tag_keys(list_resource_tags(tx, repository.id)), **keys}
-    decision = evaluate(tx, caller, ref.registry, action, ref.arn, policies=policies, keys=keys)
+        own_keys = {**_tag_keys(list_resource_tags(tx, repository.id)), **keys}
+    ask = functools.partial(evaluate, tx, caller, ref.registry, action, ref.arn)
+    decision = ask(policies=policies, keys=own_keys)
     if not decision.is_allowed:
+        # Whoever could not learn that it is missing is told the same where it is there.
+        missing = ask(policies=of_registry, keys=keys)
+        if not missing.is_allowed:
+            decision = missing
         is_stranger = decision.reason.startswith("because no resource-based")
         if is_stranger and not caller.is_anonymous:
             raise RepositoryNotFound(ref.name, ref.registry.id)

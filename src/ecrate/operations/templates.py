@@ -110,21 +110,24 @@ def open_or_create_repository(
     return open_repository(tx, caller, ref, action)
 
 
+def check_push(core: Core, caller: Caller, ref: RepositoryRef, action: str) -> None:
+    """Raise what `open_or_create_repository` would for want of rights, and make nothing: for
+    what is not worth reading if its sender may not push it.
+    """
+    with core.database.read() as tx:
+        try:
+            open_repository(tx, caller, ref, action)
+        except RepositoryNotFound:
+            if _creating_template(core, tx, caller, ref) is None:
+                raise
+
+
 def _create(core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef) -> bool:
-    templates = store.list_templates(tx, ref.registry, "", core.limits.templates_per_registry)
-    template = choose_template(templates, ref.name, CREATE_ON_PUSH)
+    template = _creating_template(core, tx, caller, ref)
     if template is None:
         return False
-    settings = template.settings(ref.registry)
     try:
-        authorize_creation(tx, caller, ref, settings)
-    except AccessDenied:
-        if caller.registry.id != ref.registry.id:
-            # Whether there is a template is nothing for strangers to learn.
-            return False
-        raise
-    try:
-        repository = insert_repository(core, tx, ref, settings)
+        repository = insert_repository(core, tx, ref, template.settings(ref.registry))
     except RepositoryAlreadyExists:
         return True  # by another push, this moment
     if template.repository_policy is not None:
@@ -132,3 +135,21 @@ def _create(core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef) -> 
     if template.lifecycle_policy is not None:
         put_policy(tx, repository.id, template.lifecycle_policy, core.clock())
     return True
+
+
+def _creating_template(
+    core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef
+) -> Template | None:
+    """Give the template that makes the repository on a push, if the caller may create it."""
+    templates = store.list_templates(tx, ref.registry, "", core.limits.templates_per_registry)
+    template = choose_template(templates, ref.name, CREATE_ON_PUSH)
+    if template is None:
+        return None
+    try:
+        authorize_creation(tx, caller, ref, template.settings(ref.registry))
+    except AccessDenied:
+        if caller.registry.id != ref.registry.id:
+            # Whether there is a template is nothing for strangers to learn.
+            return None
+        raise
+    return template

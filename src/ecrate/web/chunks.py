@@ -16,7 +16,12 @@ from typing import Final
 _LONGEST_LINE: Final = 4096
 _LINE_END: Final = b"\r\n"
 _MOST_TRAILERS: Final = 64
-_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\x00-\x08\x0a-\x1f\x7f]*)?")
+# As strict as the HTTP parser's, so that nobody in front of us reads the end elsewhere.
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9a-zA-Z-]+"
+_QUOTED: Final = rb'"(?:[\t !\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t -\x7e\x80-\xff])*"'
+_EXTENSION: Final = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (_TOKEN, _TOKEN, _QUOTED)
+_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,15})(?:%b)*" % _EXTENSION)
+_TRAILER: Final = re.compile(rb"(?:%b:[\t -\x7e\x80-\xff]*)?" % _TOKEN)
 
 
 class MalformedChunksError(Exception):
@@ -95,7 +100,7 @@ class Chunks:
         elif self._is_behind_last:
             self._trailers += 1
             self.is_complete = not line
-            if self._trailers > _MOST_TRAILERS:
+            if self._trailers > _MOST_TRAILERS or _TRAILER.fullmatch(line) is None:
                 raise MalformedChunksError
         else:
             self._begin(line)

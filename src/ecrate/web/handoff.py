@@ -36,6 +36,18 @@ STALL_LIMIT: Final = 60
 Sink = Callable[[memoryview], None]
 
 
+class Turn:
+    """A hand-off's time in a thread; `is_over` ends it once nobody waits for it any more."""
+
+    def __init__(self, threads: Threads) -> None:
+        self._threads = threads
+        self.is_over = False
+
+    @property
+    def is_stopping(self) -> bool:
+        return self._threads.is_stopping
+
+
 def can_hand_off(request: BaseRequest, length: int | None, threads: Threads) -> bool:
     """Tell whether the rest of the body can be read by a thread."""
     transport, protocol = request.transport, request.protocol
@@ -70,10 +82,10 @@ async def hand_off(request: BaseRequest, length: int, sink: Sink, threads: Threa
         return
     transport.pause_reading()
 
-    def receive(connection: socket.socket) -> bytes:
+    def receive(connection: socket.socket, turn: Turn) -> bytes:
         if head:
             sink(memoryview(head))
-        pump(connection, length - len(head), length, sink, threads)
+        pump(connection, length - len(head), length, sink, turn)
         return b""
 
     await _in_a_thread(request, receive, threads)
@@ -90,14 +102,14 @@ async def hand_off_chunks(
     assert isinstance(protocol, Connection)  # noqa: S101 - can_hand_off has seen it
     held = protocol.take()
 
-    def receive(connection: socket.socket) -> bytes:
-        return pump_chunks(connection, held, limit, sink, threads)
+    def receive(connection: socket.socket, turn: Turn) -> bytes:
+        return pump_chunks(connection, held, limit, sink, turn)
 
     await _in_a_thread(request, receive, threads)
 
 
 async def _in_a_thread(
-    request: BaseRequest, receive: Callable[[socket.socket], bytes], threads: Threads
+    request: BaseRequest, receive: Callable[[socket.socket, Turn], bytes], threads: Threads
 ) -> None:
     """Run `receive` on the socket, whose reading is paused; the next request begins with the
     bytes it gives and goes on in the socket.
@@ -105,16 +117,20 @@ async def _in_a_thread(
     transport, protocol = request.transport, request.protocol
     assert isinstance(transport, Transport)  # noqa: S101 - can_hand_off has seen it
     descriptor = os.dup(transport.get_extra_info("socket").fileno())
+    turn = Turn(threads)
 
     def work() -> bytes:
         with socket.socket(fileno=descriptor) as connection:
             connection.settimeout(_TICK)
-            return receive(connection)
+            return receive(connection, turn)
 
     try:
         rest = await threads.run_handoff(work)
     except BaseException:
-        # The server reads on for a while after its answer, which a reset would take along.
+        turn.is_over = True
+        # Where the next request begins is known to nobody: what comes is read, and dropped, since
+        # a reset would take the answer along.
+        protocol.close()
         transport.resume_reading()
         raise
     _expect_next_request(protocol)
@@ -124,9 +140,7 @@ async def _in_a_thread(
     transport.resume_reading()
 
 
-def pump(
-    connection: socket.socket, remaining: int, length: int, sink: Sink, threads: Threads
-) -> None:
+def pump(connection: socket.socket, remaining: int, length: int, sink: Sink, turn: Turn) -> None:
     """Give the `remaining` of `length` bytes to `sink`; the socket's timeout is one tick.
 
     Raises `BodyTruncated` after all that came was given away.
@@ -134,7 +148,7 @@ def pump(
     buffer = memoryview(bytearray(min(_PIECE, max(remaining, 1))))
     filled = 0
     while remaining:
-        received = _receive(connection, buffer[filled:], remaining, threads)
+        received = _receive(connection, buffer[filled:], remaining, turn)
         if not received:
             if filled:
                 sink(buffer[:filled])
@@ -147,7 +161,7 @@ def pump(
 
 
 def pump_chunks(
-    connection: socket.socket, held: bytes, limit: int, sink: Sink, threads: Threads
+    connection: socket.socket, held: bytes, limit: int, sink: Sink, turn: Turn
 ) -> bytes:
     """Give the content of a chunked body, which begins with `held`, to `sink`; give what came
     behind it. Raises `BodyTruncated` after all that came was given away, `BodyTooLarge`.
@@ -160,7 +174,7 @@ def pump_chunks(
             received = min(len(space), len(waiting))
             space[:received], waiting = waiting[:received], waiting[received:]
         else:
-            received = _receive(connection, space, len(space), threads)
+            received = _receive(connection, space, len(space), turn)
         is_malformed = False
         try:
             chunks.fill(received)
@@ -181,13 +195,15 @@ def pump_chunks(
     return chunks.rest() + bytes(waiting)
 
 
-def _receive(connection: socket.socket, space: memoryview, most: int, threads: Threads) -> int:
+def _receive(connection: socket.socket, space: memoryview, most: int, turn: Turn) -> int:
     """Receive up to `most` bytes; 0 when the client is gone or silent for a minute."""
     for _ in range(STALL_LIMIT):
+        if turn.is_over:
+            break
         try:
             return connection.recv_into(space, min(len(space), most))
         except TimeoutError:
-            if threads.is_stopping:
+            if turn.is_stopping:
                 break
         except ConnectionError:
             break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import re
 import signal
 import socket
 import ssl
@@ -12,13 +13,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web import BaseRequest, Response, StreamResponse
 from aiohttp.web_protocol import RequestHandler
+from typing_extensions import override
 
 from ecrate.web.body import release_body
 from ecrate.web.connection import Connection
 
-_LOG: Final = logging.getLogger("ecrate")
+# Host names, addresses and ports; it is quoted in challenges and URLs.
+_HOST: Final = re.compile(r"[a-zA-Z0-9_.:%\[\]-]*")
 _READ_BUFFER: Final = 1024 * 1024
 _KEEPALIVE: Final = 75.0
 _TICK: Final = 0.05
@@ -52,6 +56,9 @@ class Doors:
         return response
 
     async def _answer(self, request: BaseRequest) -> StreamResponse:
+        # RFC 9112 section 3.2: 400 is due for what is no host.
+        if _HOST.fullmatch(request.headers.get("Host", "")) is None:
+            return Response(status=400, text="The Host header is no host name or address.\n")
         path = request.raw_path
         for prefix, handler in self._doors:
             if path.startswith(prefix):
@@ -61,6 +68,29 @@ class Doors:
     def stop(self) -> None:
         """End each connection with the answer it is waiting for."""
         self._is_stopping = True
+
+
+class _Terse(logging.Filter):
+    """Makes a line of what aiohttp tells, at length, of a request that it could not read.
+
+    That would be a stack trace for whoever scans ports, and the bytes it quotes may be a password.
+    """
+
+    @override
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):
+            record.msg = f"refused a malformed request from %s: {type(error).__name__}"
+            record.exc_info, record.levelno, record.levelname = None, logging.INFO, "INFO"
+        return True
+
+
+def http_log() -> logging.Logger:
+    """Give the log of the HTTP server."""
+    log = logging.getLogger("ecrate.http")
+    if not log.filters:
+        log.addFilter(_Terse())
+    return log
 
 
 async def serve(
@@ -77,7 +107,7 @@ async def serve(
         server,
         loop=loop,
         access_log=None,
-        logger=_LOG,
+        logger=http_log(),
         read_bufsize=_READ_BUFFER,
         keepalive_timeout=_KEEPALIVE,
         # A layer arrives as it is stored, whatever its client calls its encoding.
