@@ -290,3 +290,45 @@ def test_interrupt_ends_a_copy_that_waits(server: Server, repository: str) -> No
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, b"")
     assert b"Traceback" not in err
+
+
+def test_copy_of_a_whole_registry(
+    run: Run, server: Server, docker_registry: DockerRegistry, log_in: LogIn, repository: str
+) -> None:
+    log_in({docker_registry.host: (USER, PASSWORD)})
+    images = {f"{repository}/{name}": make_image(1000) for name in ("one", "two/three")}
+    for name, image in images.items():
+        run("ecr", "create-repository", "--repository-name", name)
+        push(server, name, image, "v1", "v2")
+        there = run("copy", name, f"{docker_registry.host}/{name}", "--all-tags")
+        assert there.code == 0, there.err
+
+    ran = run("copy", docker_registry.host, "mirror", "--all", "--create", "--json")
+    again = run("copy", docker_registry.host, f"{server.host}/again", "--all", "--create")
+
+    told = {each["name"] for each in json.loads(ran.out)}
+    for name, image in images.items():
+        assert {f"{server.host}/mirror/{name}:v1", f"{server.host}/mirror/{name}:v2"} <= told
+        assert tags_of(server, f"mirror/{name}") == {"v1": image.digest, "v2": image.digest}
+        assert f"again/{name}:v2: digest: {image.digest}" in again.out
+
+
+def test_copy_of_a_whole_ecrate_goes_on_behind_what_fails(
+    run: Run, server: Server, make_repository: Callable[[], str]
+) -> None:
+    one = make_repository()
+    push(server, one, make_image(100), "v1")
+
+    ran = run("copy", server.host, "copied", "--all")
+
+    assert ran.code == 254
+    assert f"{server.host}/{one} is not copied whole: " in ran.err
+    assert "not copied whole: " in ran.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("source", ["host/name", "a@sha256:00"])
+def test_copy_of_all_takes_a_host(run: Run, source: str) -> None:
+    ran = run("copy", source, "mirror", "--all")
+
+    assert ran.code == 252
+    assert f"with --all, '{source}' has to be a registry's host" in ran.err

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from typing import Any, Final
 
-from ecrate.cli.failures import BAD_COMMAND, CommandError
+from ecrate.cli.failures import BAD_COMMAND, SERVICE_ERROR, CommandError
 from ecrate.cli.image_push import ImagePush
 from ecrate.cli.manifests import Document, Manifest
 from ecrate.cli.options import Parser
@@ -45,6 +45,12 @@ def _parser() -> Parser:
     parser.add_argument(
         "--all-tags", action="store_true", help="copy all tags; neither name has one then"
     )
+    parser.add_argument(
+        "--all",
+        action="store_true",
+        help="copy all tags of all repositories; SOURCE is a registry's host then, DESTINATION "
+        "what stands before the names, or . for nothing",
+    )
     add_transfer_options(parser)
     add_registry_options(parser)
     return parser
@@ -53,6 +59,8 @@ def _parser() -> Parser:
 def run(arguments: list[str]) -> int:
     """Copy and print the digests; raises `CommandError`."""
     given = _parser().parse_args(arguments)
+    if given.all:
+        return _copy_all(given)
     source, destination = parse_reference(given.source), parse_reference(given.destination)
     if destination.digest is not None:
         raise CommandError(
@@ -72,7 +80,39 @@ def run(arguments: list[str]) -> int:
         print_json(copied if given.all_tags else copied[0])
         return 0
     for each in copied:
-        print(f"{each['name']}: digest: {each['digest']} size: {each['size']}")
+        _tell(each)
+    return 0
+
+
+def _tell(copied: dict[str, Any]) -> None:
+    print(f"{copied['name']}: digest: {copied['digest']} size: {copied['size']}")
+
+
+def _copy_all(given: argparse.Namespace) -> int:
+    """Copy a whole registry; one repository that cannot be copied keeps no other from it."""
+    host, prefix = given.source.rstrip("/"), given.destination.rstrip("/")
+    if "/" in host or "@" in f"{host}{prefix}":
+        problem = f"ecrate: with --all, '{given.source}' has to be a registry's host"
+        raise CommandError(problem, BAD_COMMAND, advice=f"usage: {_USAGE}")
+    copied, failed = [], []
+    with open_registries(given) as registries, open_progress(quiet=given.quiet) as progress:
+        for name in registries.names(host):
+            source = Reference(f"{host}/{name}", host, name, None, None)
+            try:
+                destination = parse_reference(name if prefix == "." else f"{prefix}/{name}")
+                places = (registries.open(source), registries.open(destination))
+                copy = _Copy(*places, progress, given)
+                for tag in copy.source.tags():
+                    copied.append(copy.run(tag, tag))
+                    if not given.json:
+                        _tell(copied[-1])
+            except CommandError as error:
+                failed.append(name)
+                progress.tell(f"{source.text} is not copied whole: {error}")
+    if given.json:
+        print_json(copied)
+    if failed:
+        raise CommandError(f"not copied whole: {', '.join(failed)}", SERVICE_ERROR)
     return 0
 
 

@@ -6,6 +6,7 @@ import contextlib
 import http
 import http.client
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Final
@@ -32,6 +33,9 @@ from ecrate.cli.registry_client import RegistryClient, RegistryError, next_page
 from ecrate.cli.transfer import run_parallel
 
 _PAGE: Final = 1000
+# Source: distribution's token scopes; for a name, distribution-spec, "Pulling manifests".
+_CATALOG: Final = frozenset({"registry:catalog:*"})
+_NAME: Final = re.compile(r"[a-z0-9]+([._-]+[a-z0-9]+)*(/[a-z0-9]+([._-]+[a-z0-9]+)*)*")
 _NO_TAGS: Final = (http.HTTPStatus.BAD_REQUEST, http.HTTPStatus.METHOD_NOT_ALLOWED)
 _MOST_PAGES: Final = 10_000
 
@@ -182,12 +186,22 @@ class OciRepository:
             found += check_descriptors(listed, f"the referrers of {self.text}")
         return found
 
-    def _pages(self, target: str) -> Iterator[Answer]:
+    def neighbours(self) -> list[str]:
+        """Give the names of all repositories of the same registry."""
+        found: list[str] = []
+        for answer in self._pages(f"/v2/_catalog?n={_PAGE}", _CATALOG):
+            if answer.status != http.HTTPStatus.OK:
+                raise self._client.refuse("list its repositories", answer)
+            listed = _json_of(answer).get("repositories") or []
+            found += [name for name in listed if isinstance(name, str) and _NAME.fullmatch(name)]
+        return sorted(set(found))
+
+    def _pages(self, target: str, scopes: frozenset[str] = frozenset()) -> Iterator[Answer]:
         following: str | None = target
         for _ in range(_MOST_PAGES):
             if following is None:
                 return
-            answer = self._client.ask("GET", following, scopes=self._pull)
+            answer = self._client.ask("GET", following, scopes=scopes or self._pull)
             yield answer
             following = next_page(answer)
 

@@ -18,7 +18,7 @@ from ecrate.cli.challenge import is_ecr, read_challenges
 from ecrate.cli.client import Client, make_client
 from ecrate.cli.connections import BROKEN, Connections, Endpoint, make_endpoint
 from ecrate.cli.docker_config import DOCKER_HUB, find_login
-from ecrate.cli.ecr_repository import EcrRepository
+from ecrate.cli.ecr_repository import EcrRepository, repository_names
 from ecrate.cli.failures import CommandError, ConnectionFailedError
 from ecrate.cli.logins import Login, read_token
 from ecrate.cli.oci_repository import OciRepository
@@ -95,6 +95,15 @@ class Registries:
                 "command needs"
             )
         return repository
+
+    def names(self, host: str) -> list[str]:
+        """Give the names of all repositories of a registry; raises `CommandError`."""
+        # Any name does to find out how the registry is talked to.
+        found = self.open(Reference(host, host, "all", None, None))
+        if isinstance(found, OciRepository):
+            return found.neighbours()
+        client = self.ecr_client(host)
+        return [] if client is None else repository_names(client)
 
     def client(self, address: str | None = None) -> Client:
         """Give a client for the registry at an address, or at the configured endpoint."""
