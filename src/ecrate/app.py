@@ -25,12 +25,17 @@ from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
-from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
+from ecrate.domain.errors import AuditUnavailable, EcrateError, StorageFull, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
 from ecrate.oci.front import OciFront
 from ecrate.operations.audit import settle_audit
-from ecrate.operations.collection import collect, collect_strays, take_collector_lease
+from ecrate.operations.collection import (
+    collect,
+    collect_strays,
+    release_collector_lease,
+    take_collector_lease,
+)
 from ecrate.operations.core import Core, Limits
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.lifecycle import run_lifecycle_policies
@@ -69,6 +74,7 @@ class Layout:
     secret: Path
     credentials: Path
     endpoint: Path
+    restoring: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
@@ -80,6 +86,7 @@ class Layout:
             secret=_path(settings.secret_file, data / "secret"),
             credentials=data / "credentials",
             endpoint=data / "endpoint",
+            restoring=data / "restoring",
         )
 
 
@@ -100,8 +107,12 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
     """Serve until told to stop; give the exit code. Raises `SettingError` before the start."""
     layout = Layout.of(settings)
     certificate = load_certificate(settings)
-    lock = _lock_data(layout.data)
+    lock = lock_data(layout.data)
     try:
+        if layout.restoring.exists():
+            raise SettingError(
+                f"a restore into {layout.data} has not ended; run `ecrate restore` again"
+            )
         workers = settings.workers or len(os.sched_getaffinity(0))
         listeners = _listen(settings, workers)
         new_key = _prepare(settings, layout)
@@ -124,7 +135,8 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         os.close(lock)
 
 
-def _lock_data(data: Path) -> int:
+def lock_data(data: Path) -> int:
+    """Keep other servers off the data directory until what this gives is closed."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -165,8 +177,8 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):
             audit.check()
-    with _usable_database(layout.database), engines.preparing(layout.database) as database:
-        _take_place(database, blobs, settings.blobs)
+    with usable_database(layout.database), engines.preparing(layout.database) as database:
+        take_place(database, blobs, settings.blobs)
         seals = _prepare_secret(settings, layout, database)
         return _make_root_key(settings.account_id, layout, database, seals)
 
@@ -178,7 +190,7 @@ def _prepare_secret(settings: Settings, layout: Layout, database: Database) -> S
         is_given = known is not None and not settings.new_secret
         with _usable("secret_file", layout.secret):
             if not layout.secret.exists() and not is_given:
-                _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
+                write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
             seals = Seals(_read_secret(layout.secret))
         fingerprint = fingerprint_of(seals)
         if is_given and fingerprint != known:
@@ -211,7 +223,7 @@ def _make_root_key(
         key_id = new_key_id("AKIA")
         key = NewAccessKey(key_id, seals.derive(SECRET, key_id))
         # The file comes first: a key that nobody can read would be of no use.
-        _write_private(
+        write_private(
             layout.credentials,
             f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n",
         )
@@ -229,7 +241,8 @@ def _usable(setting: str, path: Path | str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _usable_database(url: str) -> Iterator[None]:
+def usable_database(url: str) -> Iterator[None]:
+    """Turn what keeps the database from being used into `SettingError`."""
     try:
         yield
     except DataTooNewError as error:
@@ -248,7 +261,8 @@ def _read_secret(path: Path) -> bytes:
     return bytes.fromhex(text.decode())
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all, durably."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -258,7 +272,7 @@ def _write_private(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-def _take_place(database: Database, blobs: BlobStore, url: str) -> None:
+def take_place(database: Database, blobs: BlobStore, url: str) -> None:
     """Raise `SettingError` if the blobs there are those of another database."""
     with database.write() as tx:
         own = installation.find_or_make_id(tx, str(uuid4()))
@@ -385,9 +399,8 @@ async def _work(
         ]
     )
     stop = threading.Event()
-    collector = threading.Thread(
-        target=_collect, args=(core, settings.collect_every, core.new_id(), stop)
-    )
+    holder = core.new_id()
+    collector = threading.Thread(target=_collect, args=(core, settings.collect_every, holder, stop))
     collector.start()
     watch = None if certificate is None else asyncio.create_task(certificate.watch())
     tls = None if certificate is None else certificate.context
@@ -401,6 +414,8 @@ async def _work(
         collector.join()
         with contextlib.suppress(AuditUnavailable):
             settle_audit(core)
+        with contextlib.suppress(StoreUnavailable, StorageFull):
+            release_collector_lease(core, holder)
         core.database.close()
 
 

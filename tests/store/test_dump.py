@@ -118,5 +118,5 @@ def test_identity_that_was_given_out_is_not_given_out_again(full: Bench, tmp_pat
 def test_names_that_no_table_has_are_refused(
     database: Database, name: str, columns: list[str]
 ) -> None:
-    with pytest.raises(ValueError, match="names that no table has"), database.write() as tx:
+    with pytest.raises(ValueError, match="a name that no table has"), database.write() as tx:
         dump.insert_rows(tx, name, columns, [("x",)])

@@ -31,6 +31,9 @@ COMMANDS: Final = (
     "unlock",
     "gc",
     "fsck",
+    "backup",
+    "restore",
+    "migrate",
     "completion",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
@@ -52,6 +55,9 @@ _HAVE_OWN_OPTIONS: Final = (
     "unlock",
     "gc",
     "fsck",
+    "backup",
+    "restore",
+    "migrate",
     "completion",
 )
 

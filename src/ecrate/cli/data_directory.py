@@ -92,7 +92,8 @@ def command_errors() -> Iterator[None]:
 def open_core(
     options: argparse.Namespace, *, prepare: Callable[[argparse.Namespace], None] | None = None
 ) -> Iterator[Core]:
-    """Give the core that the settings name, with `options.registry` the registry meant.
+    """Give the core that the settings name, with `options.registry` the registry meant and
+    `options.settings` all settings.
 
     Raises `SettingError`, `SchemaError`, `UnusableError`.
     """
@@ -110,6 +111,7 @@ def open_core(
             f"there is no data in {layout.data}; start the server once, or name its data "
             "directory with --data"
         )
+    options.settings = settings
     region = getattr(options, "region", None) or settings.region
     options.registry = RegistryRef(options.account or settings.account_id, region)
     if prepare is not None:
@@ -142,7 +144,7 @@ def carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
     if core.audit is None or options.event is None:
         return options.action(core, options)
     core.audit.check()
-    hidden = {"action", "event", "config", "data", "database", "account", "registry"}
+    hidden = {"action", "event", "config", "data", "database", "account", "registry", "settings"}
     event = Event(
         name=options.event,
         registry=options.registry,

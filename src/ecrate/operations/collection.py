@@ -56,6 +56,12 @@ def take_collector_lease(core: Core, holder: str) -> bool:
         return is_taken
 
 
+def release_collector_lease(core: Core, holder: str) -> None:
+    """Let another holder begin at once, and others see that nobody is at work."""
+    with core.database.write() as tx:
+        store.release_lease(tx, LEASE, holder)
+
+
 def collect(core: Core) -> Collected:
     """Settle up to one batch of each step. Stopping after any statement loses nothing."""
     limits, now = core.limits, core.clock()

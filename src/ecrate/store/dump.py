@@ -105,9 +105,17 @@ TABLES: Final = (
 )
 
 
-def is_empty(tx: Transaction) -> bool:
-    """Tell whether no table has a row."""
-    return all(tx.one(f"SELECT 1 FROM {table.name} LIMIT 1") is None for table in TABLES)  # noqa: S608 - from the table above
+def is_empty(tx: Transaction, names: Sequence[str] = ()) -> bool:
+    """Tell whether no table has a row; of an earlier schema, none of those that it has."""
+    checked = [_checked(name) for name in names or [table.name for table in TABLES]]
+    return all(tx.one(f"SELECT 1 FROM {name} LIMIT 1") is None for name in checked)  # noqa: S608 - checked
+
+
+def _checked(name: str) -> str:
+    """Give what can be a name in a statement; raises `ValueError` for anything else."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"'{name}' is a name that no table has")
+    return name
 
 
 def count_rows(tx: Transaction) -> int:
@@ -137,10 +145,8 @@ def read_rows(tx: Transaction, table: Table) -> Iterator[list[Row]]:
 
 def insert_rows(tx: Transaction, name: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write rows with exactly these columns. Raises `ValueError` for what can be no name."""
-    if not all(map(_NAME.fullmatch, (name, *columns))):
-        raise ValueError(f"'{name}' has names that no table has")
-    places = ", ".join("?" * len(columns))
-    tx.many(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({places})", rows)  # noqa: S608 - checked above
+    places, named = ", ".join("?" * len(columns)), ", ".join(map(_checked, columns))
+    tx.many(f"INSERT INTO {_checked(name)} ({named}) VALUES ({places})", rows)  # noqa: S608 - checked
 
 
 def list_blobs(tx: Transaction) -> Iterator[tuple[str, str, int]]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ecrate.store import sqlite
-from ecrate.store.database import Database, UnusableError
+from ecrate.store.database import SCHEMA_VERSION, Database, UnusableError
 
 if TYPE_CHECKING:
     from ecrate.store.schema import Schema
@@ -36,9 +36,10 @@ def open_database(url: str, *, connections: int) -> Database:
 
 
 @contextlib.contextmanager
-def preparing(url: str) -> Iterator[Database]:
-    """Bring the schema up to this version, and give the database for a block in which no other
-    node prepares it. (A file is prepared by the holder of its data directory's lock.)
+def preparing(url: str, wanted: int = SCHEMA_VERSION) -> Iterator[Database]:
+    """Bring the schema up to this or an earlier version, and give the database for a block in
+    which no other node prepares it. (A file is prepared by the holder of its data directory's
+    lock.)
 
     Raises `UnusableError`, or `DataTooNewError` when a newer version wrote the data and excludes
     this one.
@@ -47,12 +48,12 @@ def preparing(url: str) -> Iterator[Database]:
     with contextlib.ExitStack() as opened:
         with _unusable_errors():
             if path is not None:
-                sqlite.migrate(path)
+                sqlite.migrate(path, wanted)
             else:
                 from ecrate.store import postgres  # noqa: PLC0415 - see above
 
                 opened.enter_context(postgres.preparing(url))
-                postgres.migrate(url)
+                postgres.migrate(url, wanted)
         database = open_database(url, connections=1)
         opened.callback(database.close)
         yield database

@@ -241,6 +241,11 @@ def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: flo
     )
 
 
+def release_lease(tx: Transaction, name: str, holder: str) -> None:
+    """Give up a lease, if it is still the holder's."""
+    tx.run("DELETE FROM leases WHERE name = ? AND holder = ?", name, holder)
+
+
 def insert_hold(tx: Transaction, hold_id: str, now: float, until: float) -> None:
     """Keep all bytes from being deleted for a while; forget such holds that are over."""
     tx.run("DELETE FROM leases WHERE holder = ? AND expires_at < ?", _HOLDER, now)

@@ -26,7 +26,13 @@ from psycopg.types.string import StrDumper
 from typing_extensions import override
 
 from ecrate.domain.errors import StorageFull, StoreUnavailable
-from ecrate.store.database import ConstraintError, Row, Transaction, UnusableError
+from ecrate.store.database import (
+    SCHEMA_VERSION,
+    ConstraintError,
+    Row,
+    Transaction,
+    UnusableError,
+)
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -123,14 +129,14 @@ def preparing(url: str) -> Iterator[None]:
         yield
 
 
-def migrate(url: str) -> None:
-    """Bring the schema up to this version; the caller is `preparing`.
+def migrate(url: str, wanted: int = SCHEMA_VERSION) -> None:
+    """Bring the schema up to this or an earlier version; the caller is `preparing`.
 
     Raises `UnusableError`, or `DataTooNewError` when a newer version wrote the data and excludes
     this one.
     """
     found = find_schema(url)
-    if not is_to_migrate(found):
+    if not is_to_migrate(found, wanted):
         return
     # Imported late: they are needed only when there is something to migrate.
     from yoyo.backends.core.postgresql import PostgresqlPsycopgBackend  # noqa: PLC0415
@@ -145,7 +151,7 @@ def migrate(url: str) -> None:
         backend = PostgresqlPsycopgBackend(place, default_migration_table)
         try:
             backend.init_database()
-            apply_migrations(backend, "postgres", found)
+            apply_migrations(backend, "postgres", found, wanted)
         finally:
             backend.connection.close()
 

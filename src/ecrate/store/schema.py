@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 Schema = tuple[int, int]
 
 
-def is_to_migrate(found: Schema | None) -> bool:
-    """Tell whether a schema (version, oldest code), None for nothing, has to be brought up.
+def is_to_migrate(found: Schema | None, wanted: int = SCHEMA_VERSION) -> bool:
+    """Tell whether a schema (version, oldest code), None for nothing, has to be brought up to the
+    version `wanted`.
 
     Raises `DataTooNewError` when a newer version wrote the data and excludes this one.
     """
@@ -27,11 +28,13 @@ def is_to_migrate(found: Schema | None) -> bool:
     version, oldest_code = found
     if oldest_code > SCHEMA_VERSION:
         raise DataTooNewError(version)
-    return version < SCHEMA_VERSION
+    return version < wanted
 
 
-def apply_migrations(backend: DatabaseBackend, engine: str, found: Schema | None) -> None:
-    """Bring the schema up to this version. Nobody else does so now: the caller has seen to that."""
+def apply_migrations(
+    backend: DatabaseBackend, engine: str, found: Schema | None, wanted: int = SCHEMA_VERSION
+) -> None:
+    """Bring the schema up to a version. Nobody else does so now: the caller has seen to that."""
     # Imported late: it is needed only when there is something to migrate.
     from yoyo import read_migrations  # noqa: PLC0415
 
@@ -40,7 +43,8 @@ def apply_migrations(backend: DatabaseBackend, engine: str, found: Schema | None
         # A lock found in the table is that of a process which was killed while it migrated.
         backend.break_lock()
         with backend.lock():
-            waiting = backend.to_apply(read_migrations(str(folder)))
+            known = read_migrations(str(folder)).filter(lambda one: int(one.id[:4]) <= wanted)
+            waiting = backend.to_apply(known)
             # One that was applied, and killed before yoyo had noted it, is noted now.
             backend.mark_migrations([one for one in waiting if int(one.id[:4]) <= version])
             backend.apply_migrations(backend.to_apply(waiting))

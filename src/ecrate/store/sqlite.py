@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import ConstraintError, Row, Transaction
+from ecrate.store.database import SCHEMA_VERSION, ConstraintError, Row, Transaction
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
@@ -50,19 +50,20 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def migrate(path: Path) -> None:
-    """Bring the schema up to this version; the caller holds the data directory's lock.
+def migrate(path: Path, wanted: int = SCHEMA_VERSION) -> None:
+    """Bring the schema up to this or an earlier version; the caller holds the data directory's
+    lock.
 
     Raises `DataTooNewError` when a newer version wrote the data and excludes this one.
     """
     found = find_schema(path)
-    if not is_to_migrate(found):
+    if not is_to_migrate(found, wanted):
         return
     from yoyo import get_backend  # noqa: PLC0415 - needed only when there is something to migrate
 
     backend = get_backend(f"sqlite:///{path}")
     try:
-        apply_migrations(backend, "sqlite", found)
+        apply_migrations(backend, "sqlite", found, wanted)
     finally:
         backend.connection.close()
     path.chmod(0o600)

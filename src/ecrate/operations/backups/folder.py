@@ -16,6 +16,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +35,7 @@ FORMAT: Final = 1
 BLOBS: Final = "blobs.jsonl.gz"
 _ABOUT: Final = "backup.json"
 _PARTIAL: Final = ".partial"
+_NAME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
 
 class About(msgspec.Struct, frozen=True):
@@ -80,6 +82,14 @@ class Backup:
 
     def rows(self, rows: Rows) -> Iterator[list[list[object]]]:
         return read_rows(rows_file(self.path, rows.table), rows)
+
+    def owner(self) -> str:
+        """Give the id of the database, by which blob stores know whose they are."""
+        owners = [rows for rows in self.about.rows if rows.table == "installation"]
+        found = [str(row[0]) for rows in owners for page in self.rows(rows) for row in page]
+        if not found:
+            raise BackupUnusable(f"{self.path} does not say of which database it is")
+        return found[0]
 
     def files(self) -> dict[str, bytes]:
         """Give the other files by name; raises `BackupUnusable` where one is damaged."""
@@ -136,12 +146,12 @@ class BackupFolder:
         """Make the folder of a new backup, and drop those that were given up."""
         for left in self.root.glob(f"*{_PARTIAL}"):
             shutil.rmtree(left)
-        name = datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-        others = {path.name for path in self.backups()}
-        number = 1
-        while (unique := name if number == 1 else f"{name}-{number}") in others:
-            number += 1
-        path = self.root / f"{unique}{_PARTIAL}"
+        names = [path.name for path in self.backups()]
+        latest = max(filter(_NAME.fullmatch, names), default="")
+        # In the order of their names as they were made, whatever the clock says.
+        while (name := _name(now)) <= latest:
+            now += 1
+        path = self.root / f"{name}{_PARTIAL}"
         path.mkdir(mode=0o700)
         (path / "rows").mkdir(mode=0o700)
         return path
@@ -172,6 +182,10 @@ class BackupFolder:
             return 0
         lists = [(blob.digest for blob in Backup(path).blobs()) for path in self.backups()]
         return len(old) + self.pool.prune(lists)
+
+
+def _name(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
 
 
 def rows_file(path: Path, table: str) -> Path:

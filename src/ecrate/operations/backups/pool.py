@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, cast
 from ecrate.blobs.sharing import share
 from ecrate.blobs.verified import VerifiedReader
 from ecrate.domain.layers import MIB
-from ecrate.domain.names import ALGORITHMS, Digest
+from ecrate.domain.names import Digest
 from ecrate.operations.intake import read_through
 
 _NEW: Final = "new-"
@@ -26,15 +26,11 @@ class Pool:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._touched: set[Path] = set()
 
     def prepare(self) -> None:
-        """Make the folders, and drop what a process that was killed left behind."""
+        """Drop what a process that was killed left behind."""
         self._root.mkdir(exist_ok=True, mode=0o700)
-        for algorithm in ALGORITHMS:
-            (self._root / algorithm).mkdir(exist_ok=True, mode=0o700)
-            for number in range(256):
-                folder = self._root / algorithm / f"{number:02x}"
-                folder.mkdir(exist_ok=True, mode=0o700)
         for file in self._root.glob(f"{_NEW}*"):
             file.unlink()
 
@@ -58,7 +54,7 @@ class Pool:
                 while piece := source.read(MIB):
                     file.write(piece)
                 os.fdatasync(file.fileno())
-            new.rename(self.path(digest))
+            self._name(new, digest)
         finally:
             new.unlink(missing_ok=True)
 
@@ -71,14 +67,21 @@ class Pool:
             if not share(source, new):
                 return False
             read_through(VerifiedReader(open_file(new), digest, size, spend))
-            new.rename(self.path(digest))
+            self._name(new, digest)
         finally:
             new.unlink(missing_ok=True)
         return True
 
+    def _name(self, new: Path, digest: Digest) -> None:
+        path = self.path(digest)
+        for folder in (path.parent.parent, path.parent):
+            folder.mkdir(exist_ok=True, mode=0o700)
+        new.rename(path)
+        self._touched |= {path.parent, path.parent.parent, self._root}
+
     def sync(self) -> None:
         """Return when the files' names would survive a power cut."""
-        for folder in (self._root, *self._root.glob("*"), *self._root.glob("*/*")):
+        for folder in self._touched:
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(descriptor)
@@ -99,10 +102,9 @@ class Pool:
         return count
 
     def _names(self) -> Iterator[str]:
-        for algorithm in sorted(ALGORITHMS):
-            for folder in sorted((self._root / algorithm).iterdir()):
-                for name in sorted(file.name for file in folder.iterdir()):
-                    yield f"{algorithm}:{name}"
+        for folder in sorted(self._root.glob("*/*/")):
+            for name in sorted(file.name for file in folder.iterdir()):
+                yield f"{folder.parent.name}:{name}"
 
     def _new(self) -> Path:
         return self._root / f"{_NEW}{secrets.token_hex(8)}"

@@ -6,7 +6,7 @@ begins again goes on with the bytes that are missing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
@@ -78,12 +78,14 @@ def _lacking(restoring: Restoring) -> Iterator[Named]:
             yield blob
 
 
-def restore_rows(restoring: Restoring, now: float) -> None:
-    """Write all rows; raises `TargetNotEmpty`, `BackupUnusable`, and then nothing is written."""
+def restore_rows(restoring: Restoring) -> None:
+    """Write all rows, into a schema of the backup's version; raises `TargetNotEmpty`,
+    `BackupUnusable`, and then nothing is written.
+    """
     about = restoring.backup.about
     restoring.watcher.begin("rows", sum(rows.count for rows in about.rows), "rows")
     with restoring.database.write() as tx:
-        if not dump.is_empty(tx):
+        if not dump.is_empty(tx, [rows.table for rows in about.rows]):
             raise TargetNotEmpty("the database")
         for rows in about.rows:
             for page in restoring.backup.rows(rows):
@@ -91,7 +93,12 @@ def restore_rows(restoring: Restoring, now: float) -> None:
                 restoring.watcher.advance(len(page))
         for table, value in about.sequences.items():
             restoring.database.set_sequence(tx, table, value)
-        for digest in restoring.damaged:
+
+
+def mark_damaged(database: Database, digests: Sequence[str], now: float) -> None:
+    """Note which bytes the backup has not; the schema is this version's by now."""
+    with database.write() as tx:
+        for digest in digests:
             dump.mark_lost(tx, digest, now)
 
 
