@@ -8,7 +8,7 @@ BENCH_ARGS ?=
 PINS_ARGS ?=
 FUZZ_ARGS ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-  --annotation-style line $(PINS_ARGS) pyproject.toml --group build
+  --annotation-style line $(PINS_ARGS) pyproject.toml --all-extras --group build
 export PYTHON
 
 .PHONY: help serve setup dev test lint fmt type bench emulators fuzz docs pins ci

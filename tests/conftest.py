@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +14,9 @@ import httpx
 import pytest
 from hypothesis import settings
 
+from ecrate.store.sqlite import migrate
 from tests.support.clients import miss
+from tests.support.postgres import Postgres, running_postgres
 from tests.support.seaweed import S3Server, find_weed, running_seaweed
 from tests.support.server import Server, running_server
 
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 settings.register_profile("ecrate", database=None, deadline=None, derandomize=True)
 settings.load_profile("ecrate")
 
+# `TEST_ENGINE=postgres` has all tests that use the common server, or a core of their own,
+# work on PostgreSQL.
+ENGINE = os.environ.get("TEST_ENGINE", "sqlite")
 _NUMBERS = itertools.count(1)
 
 
@@ -35,10 +42,15 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """One server for all tests that do not change how it runs."""
-    with tempfile.TemporaryDirectory() as folder, running_server(Path(folder) / "data") as running:
-        yield running
+    with ExitStack() as opened:
+        folder = opened.enter_context(tempfile.TemporaryDirectory())
+        arguments = []
+        if ENGINE == "postgres":
+            postgres: Postgres = request.getfixturevalue("postgres")
+            arguments = ["--database", opened.enter_context(postgres.empty())]
+        yield opened.enter_context(running_server(Path(folder) / "data", *arguments))
 
 
 @pytest.fixture(scope="session")
@@ -53,6 +65,31 @@ def s3_server() -> Iterator[S3Server]:
 def ecr(server: Server) -> ECRClient:
     """A boto3 client that does not retry."""
     return server.ecr()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """One PostgreSQL server for all tests that want one."""
+    with running_postgres() as running:
+        yield running
+
+
+@pytest.fixture
+def engine() -> str:
+    """Which engine a test is for, unless it is one for both (`tests.support.postgres.ENGINES`)."""
+    return ENGINE
+
+
+@pytest.fixture
+def database_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of a prepared database with nothing in it."""
+    if engine == "sqlite":
+        migrate(tmp_path / "ecrate.db")
+        yield f"sqlite://{tmp_path / 'ecrate.db'}"
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        with postgres.prepared() as url:
+            yield url
 
 
 @pytest.fixture

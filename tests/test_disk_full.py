@@ -109,15 +109,16 @@ def streamed(content: bytes) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("body", "ends"),
     [
-        pytest.param(lambda: CONTENT, id="with-a-length"),
-        pytest.param(lambda: streamed(CONTENT), id="streamed"),
-        pytest.param(lambda: CONTENT[: MIB + 1], id="a-little-too-much"),
+        pytest.param(lambda: CONTENT, {"close"}, id="with-a-length"),
+        pytest.param(lambda: streamed(CONTENT), {"close"}, id="streamed"),
+        # Whether all of it was read before it did not fit is a matter of chance.
+        pytest.param(lambda: CONTENT[: MIB + 1], {"close", None}, id="a-little-too-much"),
     ],
 )
 def test_patch_beyond_the_disk_is_refused(
-    shop: Shop, body: Callable[[], bytes | Iterator[bytes]]
+    shop: Shop, body: Callable[[], bytes | Iterator[bytes]], ends: set[str | None]
 ) -> None:
     location = shop.begin()
     shop.disk.fill(but=MIB)
@@ -126,7 +127,7 @@ def test_patch_beyond_the_disk_is_refused(
 
     assert refused.status_code == 507
     assert json.loads(refused.text) == {"errors": [{"code": "UNKNOWN", "message": TEXT}]}
-    assert refused.headers["Connection"] == "close"
+    assert refused.headers.get("Connection") in ends
 
 
 def test_upload_layer_part_beyond_the_disk_is_refused(shop: Shop) -> None:

@@ -281,7 +281,7 @@ def test_push_without_the_store_is_told_to_come_back(away: Away) -> None:
         answer = client.put(location, params={"digest": digest_of(b"x")}, content=b"x")
 
     assert answer.status_code == 503
-    assert answer.headers["Retry-After"] == "1"
+    assert answer.headers["Retry-After"] == "5"
     assert answer.json()["errors"][0]["message"] == (
         "The server cannot reach its storage at the moment. Try again."
     )

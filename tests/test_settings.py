@@ -23,7 +23,12 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "port": [("0", 0), (65535, 65535)],
     "data": [("/srv/x", Path("/srv/x")), ("~/x", Path.home() / "x")],
     "workers": [("0", 0), (256, 256)],
-    "database": [("", ""), ("sqlite:////srv/x.db", "sqlite:////srv/x.db")],
+    "database": [
+        ("", ""),
+        ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
+        ("postgresql://me@a:1,b:2/x?sslmode=require", "postgresql://me@a:1,b:2/x?sslmode=require"),
+    ],
+    "database_connections": [("1", 1), (100, 100)],
     "blobs": [("", ""), ("file:///srv/x", "file:///srv/x"), ("s3://layers", "s3://layers")],
     "blob_redirects": [("false", False), (True, True)],
     "s3_access_key_id": [("AKIDEXAMPLE", "AKIDEXAMPLE")],
@@ -35,6 +40,7 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "registry_host": [("{account}.{region}.example:80", "{account}.{region}.example:80")],
     "public_url": [("", ""), ("https://x.example:8443/", "https://x.example:8443/")],
     "secret_file": [("/srv/secret", "/srv/secret")],
+    "new_secret": [("true", True)],
     "parity": [("", ""), ("ecr", "ecr")],
     "sparse_manifests": [("yes", True), (False, False)],
     "anonymous_pull": [("TRUE", True)],
@@ -66,7 +72,8 @@ BAD: dict[str, list[object]] = {
     "port": ["-1", "65536", "http", "80.5", 80.5, True, ""],
     "data": [5, "~nobody-has-this-name/x"],
     "workers": ["-1", "257", 1.5, "many"],
-    "database": ["/srv/x.db", "mysql://x", "sqlite://x.db", "sqlite:///", 5],
+    "database": ["/srv/x.db", "mysql://x", "sqlite://x.db", "sqlite:///", "postgresql://", 5],
+    "database_connections": ["0", "101", "few"],
     "blobs": ["/srv/x", "s4://x", "file:///", "s3://"],
     "blob_redirects": ["sometimes"],
     "s3_access_key_id": [5],
@@ -86,6 +93,7 @@ BAD: dict[str, list[object]] = {
     ],
     "public_url": ["x.example", "ftp://x", "https://x/path", "https://"],
     "secret_file": [5],
+    "new_secret": ["new"],
     "parity": ["oci", "ECR"],
     "sparse_manifests": ["on and off"],
     "anonymous_pull": [3],
@@ -182,6 +190,13 @@ def test_bad_value_is_told_with_its_source(
         load_settings(command_line, environment, file)
 
     assert f"{source}; accepted: a whole number" in str(caught.value)
+
+
+def test_password_in_a_bad_value_is_not_told() -> None:
+    with pytest.raises(SettingError) as caught:
+        load_settings({"database": "mysql://me:secret@host/x"}, {}, None)
+
+    assert "mysql://me:***@host/x" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,33 +19,37 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-from aiohttp.web import BaseRequest, Response, StreamResponse
-
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
-from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
+from ecrate.domain.errors import AuditUnavailable, EcrateError, StorageFull, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
 from ecrate.oci.front import OciFront
 from ecrate.operations.audit import settle_audit
-from ecrate.operations.collection import collect, collect_strays, take_collector_lease
+from ecrate.operations.collection import (
+    collect,
+    collect_strays,
+    release_collector_lease,
+    take_collector_lease,
+)
 from ecrate.operations.core import Core, Limits
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
-from ecrate.operations.tokens import SECRET
+from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.settings import SettingError, Settings
-from ecrate.store import identities, installation
+from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
-from ecrate.store.database import Database, DataTooNewError
-from ecrate.store.sqlite import SqliteDatabase, migrate
+from ecrate.store.database import Database, DataTooNewError, UnusableError
+from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
+from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
 from ecrate.web.server import Doors, serve
 from ecrate.web.supervisor import Supervisor, listen
@@ -66,22 +69,24 @@ class Layout:
     """Where things are: all below the data directory unless a setting says otherwise."""
 
     data: Path
-    database: Path
+    database: str
     blobs: Path
     secret: Path
     credentials: Path
     endpoint: Path
+    restoring: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
         data = settings.data.absolute()
         return cls(
             data=data,
-            database=_path(settings.database, data / "ecrate.db"),
+            database=settings.database or f"sqlite://{data / 'ecrate.db'}",
             blobs=_path(settings.blobs, data),
             secret=_path(settings.secret_file, data / "secret"),
             credentials=data / "credentials",
             endpoint=data / "endpoint",
+            restoring=data / "restoring",
         )
 
 
@@ -102,8 +107,12 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
     """Serve until told to stop; give the exit code. Raises `SettingError` before the start."""
     layout = Layout.of(settings)
     certificate = load_certificate(settings)
-    lock = _lock_data(layout.data)
+    lock = lock_data(layout.data)
     try:
+        if layout.restoring.exists():
+            raise SettingError(
+                f"a restore into {layout.data} has not ended; run `ecrate restore` again"
+            )
         workers = settings.workers or len(os.sched_getaffinity(0))
         listeners = _listen(settings, workers)
         new_key = _prepare(settings, layout)
@@ -114,9 +123,9 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
 
         rates = make_rates(settings)
 
-        def run_worker(slot: int, listener: socket.socket) -> None:
+        def run_worker(_: int, listener: socket.socket) -> None:
             core = build_core(settings, layout, rates=rates, audit=open_audit(settings, layout))
-            asyncio.run(_work(settings, core, certificate, listener, slot))
+            asyncio.run(_work(settings, core, certificate, listener))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -126,7 +135,8 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         os.close(lock)
 
 
-def _lock_data(data: Path) -> int:
+def lock_data(data: Path) -> int:
+    """Keep other servers off the data directory until what this gives is closed."""
     try:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -160,65 +170,88 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
 
     Raises `SettingError` for what the workers could not use either.
     """
-    with _usable("database", layout.database):
-        _migrate(layout)
     with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
         blobs = open_blobs(settings, layout)
         blobs.check()
-    with _usable("secret_file", layout.secret):
-        if not layout.secret.exists():
-            _write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
-        seals = Seals(_read_secret(layout.secret))
     audit = open_audit(settings, layout)
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):
             audit.check()
-    database = SqliteDatabase(layout.database)
-    try:
-        _take_place(database, blobs, settings.blobs)
-        with database.write() as tx:
-            if identities.has_principals(tx):
-                return None
-            now, account = time.time(), settings.account_id
-            root = identities.insert_principal(
-                tx,
-                account,
-                "root",
-                "root",
-                arn=arn_of(account, "root", ""),
-                trust_policy=None,
-                now=now,
+    with usable_database(layout.database), engines.preparing(layout.database) as database:
+        take_place(database, blobs, settings.blobs)
+        seals = _prepare_secret(settings, layout, database)
+        return _make_root_key(settings.account_id, layout, database, seals)
+
+
+def _prepare_secret(settings: Settings, layout: Layout, database: Database) -> Seals:
+    """Make the secret if there was none yet, and see to it that it is the database's."""
+    with database.write() as tx:
+        known = find_fingerprint(tx)
+        is_given = known is not None and not settings.new_secret
+        with _usable("secret_file", layout.secret):
+            if not layout.secret.exists() and not is_given:
+                write_private(layout.secret, secrets.token_hex(_SECRET_SIZE))
+            seals = Seals(_read_secret(layout.secret))
+        fingerprint = fingerprint_of(seals)
+        if is_given and fingerprint != known:
+            raise SettingError(
+                f"the secret in {layout.secret} is not that of the database: 'secret_file' has to "
+                "hold the one of its first start, on every node; 'new_secret' accepts another "
+                "one and ends all access keys"
             )
-            key_id = new_key_id("AKIA")
-            key = NewAccessKey(key_id, seals.derive(SECRET, key_id))
-            # The file comes first: a key that nobody can read would be of no use.
-            _write_private(
-                layout.credentials,
-                f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n",
-            )
-            identities.insert_access_key(tx, key.id, root.id, now)
-            return key
-    finally:
-        database.close()
+        if fingerprint != known:
+            put_fingerprint(tx, fingerprint)
+    return seals
+
+
+def _make_root_key(
+    account: str, layout: Layout, database: Database, seals: Seals
+) -> NewAccessKey | None:
+    with database.write() as tx:
+        if identities.has_principals(tx):
+            return None
+        now = time.time()
+        root = identities.insert_principal(
+            tx,
+            account,
+            "root",
+            "root",
+            arn=arn_of(account, "root", ""),
+            trust_policy=None,
+            now=now,
+        )
+        key_id = new_key_id("AKIA")
+        key = NewAccessKey(key_id, seals.derive(SECRET, key_id))
+        # The file comes first: a key that nobody can read would be of no use.
+        write_private(
+            layout.credentials,
+            f"[default]\naws_access_key_id = {key.id}\naws_secret_access_key = {key.secret}\n",
+        )
+        identities.insert_access_key(tx, key.id, root.id, now)
+        return key
 
 
 @contextlib.contextmanager
 def _usable(setting: str, path: Path | str) -> Iterator[None]:
     try:
         yield
-    except (OSError, sqlite3.Error, ValueError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingError(f"cannot use '{setting}' {path}: {reason}") from None
 
 
-def _migrate(layout: Layout) -> None:
+@contextlib.contextmanager
+def usable_database(url: str) -> Iterator[None]:
+    """Turn what keeps the database from being used into `SettingError`."""
     try:
-        migrate(layout.database)
+        yield
     except DataTooNewError as error:
         raise SettingError(
-            f"the data in {layout.data} was written by a newer ecrate (schema {error}); "
+            f"the data in {engines.shown(url)} was written by a newer ecrate (schema {error}); "
             "run that version or restore a backup"
         ) from None
+    except (UnusableError, StoreUnavailable) as error:
+        raise SettingError(f"cannot use 'database' {engines.shown(url)}: {error}") from None
 
 
 def _read_secret(path: Path) -> bytes:
@@ -228,7 +261,8 @@ def _read_secret(path: Path) -> bytes:
     return bytes.fromhex(text.decode())
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all, durably."""
     temporary = path.with_name(path.name + ".new")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -238,7 +272,7 @@ def _write_private(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-def _take_place(database: Database, blobs: BlobStore, url: str) -> None:
+def take_place(database: Database, blobs: BlobStore, url: str) -> None:
     """Raise `SettingError` if the blobs there are those of another database."""
     with database.write() as tx:
         own = installation.find_or_make_id(tx, str(uuid4()))
@@ -282,7 +316,7 @@ def build_core(
 ) -> Core:
     """Put drivers and settings together for the operations; `rates` are all workers'."""
     return Core(
-        database=SqliteDatabase(layout.database),
+        database=engines.open_database(layout.database, connections=settings.database_connections),
         blobs=open_blobs(settings, layout),
         seals=Seals(_read_secret(layout.secret)),
         clock=time.time,
@@ -350,25 +384,23 @@ async def _work(
     core: Core,
     certificate: Certificate | None,
     listener: socket.socket,
-    slot: int,
 ) -> None:
     """Be one worker until told to stop."""
-    threads = Threads()
+    threads = Threads(reads_here=core.database.is_local)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     doors = Doors(
         [
             ("/v2/", OciFront(core, hosts, bodies, threads)),
             ("/layers/", Downloads(core, threads)),
-            ("/healthz", _healthy),
-            ("/readyz", _healthy),
+            ("/healthz", answer_health),
+            ("/readyz", Readiness(core, threads)),
             ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
         ]
     )
     stop = threading.Event()
-    collector = threading.Thread(
-        target=_collect, args=(core, settings.collect_every, f"{os.getpid()}/{slot}", stop)
-    )
+    holder = core.new_id()
+    collector = threading.Thread(target=_collect, args=(core, settings.collect_every, holder, stop))
     collector.start()
     watch = None if certificate is None else asyncio.create_task(certificate.watch())
     tls = None if certificate is None else certificate.context
@@ -382,11 +414,9 @@ async def _work(
         collector.join()
         with contextlib.suppress(AuditUnavailable):
             settle_audit(core)
+        with contextlib.suppress(StoreUnavailable, StorageFull):
+            release_collector_lease(core, holder)
         core.database.close()
-
-
-async def _healthy(_: BaseRequest) -> StreamResponse:
-    return Response(text="ok\n")
 
 
 def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> None:
@@ -410,8 +440,9 @@ def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> No
             if not collect(core).is_idle:
                 pause = 0.01
             run_lifecycle_policies(core, may_go_on)
-        except StoreUnavailable:
-            pause = _PAUSE_WITHOUT_STORE  # whoever could not reach it has said why
+        except StoreUnavailable as error:
+            _LOG.warning("the collector waits: %s", error)
+            pause = _PAUSE_WITHOUT_STORE
         except Exception:  # noqa: BLE001 - collecting goes on whatever one batch met
             _LOG.exception("the collector failed; it tries again in a minute")
             pause = 60.0

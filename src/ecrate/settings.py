@@ -34,6 +34,7 @@ class Settings:
     data: Path = Path("data")
     workers: int = 0
     database: str = ""
+    database_connections: int = 8
     blobs: str = ""
     blob_redirects: bool = True
     s3_access_key_id: str = ""
@@ -45,6 +46,7 @@ class Settings:
     registry_host: str = ""
     public_url: str = ""
     secret_file: str = ""
+    new_secret: bool = False
     parity: str = ""
     sparse_manifests: bool = False
     anonymous_pull: bool = False
@@ -66,6 +68,7 @@ class Settings:
     lifecycle_every: float = 3600.0
 
 
+_PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
 _LOOPBACK: Final = re.compile(r"127\.\d+\.\d+\.\d+|::1|localhost")
 
 
@@ -94,8 +97,9 @@ def trace_settings(
     for name, (is_good, accepted) in _RULES.items():
         value = getattr(settings, name)
         if not is_good(value):
+            told = _PASSWORD.sub(r"\1***@", str(value))
             raise SettingError(
-                f"setting '{name}' is '{value}' in {sources.get(name, 'the defaults')}; "
+                f"setting '{name}' is '{told}' in {sources.get(name, 'the defaults')}; "
                 f"accepted: {accepted}"
             )
     if settings.dev and not settings.dev_anywhere and not _LOOPBACK.fullmatch(settings.host):
@@ -205,7 +209,11 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "registry_host": (_template, "a host name, with {account} and {region} where they differ"),
     "public_url": (_url, "http://HOST[:PORT] or https://HOST[:PORT]"),
     "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
-    "database": (_matches(r"|sqlite:///.+"), "sqlite:///PATH"),
+    "database": (
+        _matches(r"|sqlite:///.+|postgresql://\S+"),
+        "sqlite:///PATH or postgresql://USER@HOST/NAME",
+    ),
+    "database_connections": (lambda count: 1 <= count <= 100, "1 to 100"),  # noqa: PLR2004
     "blobs": (_matches(r"|file:///.+|s3://.+"), "file:///PATH or s3://BUCKET[/PREFIX][?...]"),
     "repositories_per_registry": _COUNT,
     "images_per_repository": _COUNT,

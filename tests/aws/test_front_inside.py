@@ -18,6 +18,7 @@ from ecrate.aws.images import _FAILURES as FAILURES
 from ecrate.aws.model import data_file, service_model
 from ecrate.domain.errors import ImageNotFound, RepositoryNotFound
 from ecrate.domain.names import ImageId
+from ecrate.store.database import Database
 from ecrate.web.body import Bodies
 from ecrate.web.hosts import Hosts
 from ecrate.web.threads import Threads
@@ -36,7 +37,9 @@ Call = Callable[[str, dict[str, Any]], httpx.Response]
 class RemoteDatabase(InterruptedDatabase):
     """A database that has to be waited for, so that it is asked in threads."""
 
-    is_local = False
+    def __init__(self, inner: Database) -> None:
+        super().__init__(inner)
+        self.is_local = False
 
 
 @pytest.fixture
@@ -47,7 +50,7 @@ def serve(tmp_path: Path) -> Iterator[Callable[[type[InterruptedDatabase]], Call
         def start(kind: type[InterruptedDatabase]) -> Call:
             bench = Bench(tmp_path, options={"is_open": True}, engine=kind)
             opened.callback(bench.close)
-            threads = Threads()
+            threads = Threads(reads_here=bench.database.is_local)
             opened.callback(threads.stop)
             bodies = Bodies(threads, buffers=1, size=1024)
             front = AwsFront(bench.core, service_model(), Hosts(), bodies, threads)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,12 +32,7 @@ class Office:
 
     def iam(self, *words: str) -> Any:
         """Run the command; what it prints, read."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ecrate", "iam", "--data", str(self.server.data), *words],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        done = self.server.iam(*words)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout or "null")
 

@@ -62,6 +62,11 @@ WITHOUT_CODE: Final = {
     errors.PrincipalAlreadyExists: "principals are managed on the command line only",
     errors.PrincipalNotFound: "principals are managed on the command line only",
     errors.GarbageNotFound: "the quarantine is looked into on the command line only",
+    errors.BackupUnusable: "backups are made and restored on the command line only",
+    errors.TargetNotEmpty: "backups are made and restored on the command line only",
+    errors.ServerRunning: "data is moved on the command line only",
+    errors.MigrationFailed: "data is moved on the command line only",
+    errors.HoldLost: "only commands on the data directory take holds",
     errors.TrashNotFound: "the trash is looked into on the command line only",
     errors.LayerInUse: "ECR has no operation that deletes a layer; the registry door has",
 }

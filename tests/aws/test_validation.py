@@ -162,6 +162,13 @@ def busy_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             id="length-in-list",
         ),
         pytest.param(
+            "CreateRepository",
+            {**NAME, "tags": [{"Key": "a", "Value": "b\0c"}]},
+            "tags.1.member.Value",
+            r"Member must satisfy regular expression pattern: [^\x00]*",
+            id="nul",
+        ),
+        pytest.param(
             "PutImage",
             {**NAME, "imageManifest": ""},
             "imageManifest",

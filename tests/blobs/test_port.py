@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import BinaryIO, cast
 from uuid import uuid4
 
 import pytest
 
 from ecrate.blobs.hashing import Buffer
 from ecrate.blobs.port import BlobStore, BusyError
+from ecrate.blobs.verified import DamagedError, VerifiedReader
+from ecrate.domain.names import Digest
 from tests.support.rows import Uploads
 
 CONTENT = b"content"
@@ -395,3 +400,48 @@ def test_bytes_of_several_requests_are_kept_whole(
     actual = hashlib.sha256(uploads.blob(stored.key)).hexdigest()
     assert actual == hashlib.sha256(b"".join(contents)).hexdigest()
     assert keys_of(uploads.blobs, time.time() + 60) == [key]
+
+
+@pytest.mark.parametrize("size", [0, 7, 21 * MIB], ids=["nothing", "small", "large"])
+def test_put_makes_a_blob_of_the_key(blobs: BlobStore, key: str, size: int) -> None:
+    content = os.urandom(size)
+
+    blobs.put(key, io.BytesIO(content), size)
+    blobs.put(key, io.BytesIO(content), size)
+
+    assert blobs.exists(key, size)
+    with blobs.open_blob(key) as source:
+        assert source.read() == content
+    assert [found for found, _ in blobs.list_keys(float("inf"))] == [key]
+
+
+@pytest.mark.parametrize("size", [7, 20 * MIB, 21 * MIB])
+def test_put_of_what_cannot_be_read_leaves_nothing(blobs: BlobStore, key: str, size: int) -> None:
+    digest = Digest(f"sha256:{hashlib.sha256(b'other bytes').hexdigest()}")
+    source = VerifiedReader(io.BytesIO(bytes(size)), digest, size, lambda _: None)
+
+    with pytest.raises(DamagedError):
+        blobs.put(key, cast("BinaryIO", source), size)
+
+    assert not blobs.exists(key, size)
+    assert list(blobs.list_keys(float("inf"))) == []
+
+
+def test_file_is_adopted_where_the_store_can(blobs: BlobStore, key: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(CONTENT)
+
+    is_adopted = blobs.adopt(key, file)
+
+    assert blobs.exists(key, len(CONTENT)) == is_adopted
+    assert file.read_bytes() == CONTENT
+
+
+def test_file_of_a_blob_has_its_bytes(uploads: Uploads, key: str) -> None:
+    uploads.write(key, CONTENT)
+    stored = uploads.commit(key)
+
+    file = uploads.blobs.file(stored.key)
+
+    assert file is None or file.read_bytes() == CONTENT
+    assert (file is None) == (not uploads.blobs.is_local)

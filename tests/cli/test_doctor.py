@@ -18,6 +18,7 @@ from ecrate.cli.doctor.machine import filesystem_of
 from ecrate.cli.doctor.server import compare_clocks, read_certificate
 from ecrate.cli.registries import plain_registries
 from ecrate.settings import Settings
+from ecrate.store.database import SCHEMA_VERSION
 from tests.cli.conftest import LogIn, Run
 from tests.support.aws_cli import Ran
 from tests.support.certificates import Pair, issue, make_authority
@@ -64,7 +65,7 @@ def test_doctor_is_content_with_a_running_server(doctor: Doctor, server: Server)
     assert ran.code == 0
     assert {each["status"] for each in findings} <= {"ok", "note", "skipped"}
     assert server.key_id in _find(findings, "credentials", "ok")["told"]
-    assert _find(findings, "database", "ok")["told"].endswith("has schema 1")
+    assert _find(findings, "database", "ok")["told"].endswith(f"has schema {SCHEMA_VERSION}")
     assert _find(findings, "docker", "skipped")["told"] == "is not installed"
 
 

@@ -299,7 +299,8 @@ def test_the_environment_means_the_same(
     filled: Server, folder: Path, version_2: AwsCli, version: int, env: dict[str, str | None]
 ) -> None:
     del version_2  # it skips where that is not installed
-    words = ["ecr", "describe-repositories", "--endpoint-url", filled.endpoint]
+    words = ["ecr", "describe-repositories", "--repository-names", "eq/one", "eq/two"]
+    words += ["--endpoint-url", filled.endpoint]
     base = {"PATH": os.environ["PATH"], "HOME": str(folder), "AWS_EC2_METADATA_DISABLED": "true"}
     whole = {name: text for name, text in {**base, **filled.env, **env}.items() if text is not None}
     aws = "/usr/bin/aws" if version == 2 else _program("aws")

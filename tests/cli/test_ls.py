@@ -123,3 +123,18 @@ def test_ls_of_what_is_not_there(run: Run, repository: str, *, name: str, text: 
 
     assert (ran.code, ran.out) == (254, "")
     assert text in ran.err
+
+
+def test_ls_tells_of_a_repository_that_may_not_be_read(
+    run: Run, server: Server, make_repository: Callable[[], str]
+) -> None:
+    hidden, other = make_repository(), make_repository()
+    statement = {"Effect": "Deny", "Principal": "*", "Action": "ecr:DescribeImages"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    server.ecr().set_repository_policy(repositoryName=hidden, policyText=policy)
+
+    ran = run("ls", "--json")
+
+    told = {each["name"]: each for each in json.loads(ran.out)["repositories"]}
+    assert (told[hidden]["images"], told[other]["images"]) == (None, 0)
+    assert "not authorized" in told[hidden]["error"]

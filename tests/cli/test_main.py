@@ -132,3 +132,23 @@ def test_interrupt_ends_a_pull_and_leaves_nothing(
 
     assert process.wait(20) == 130
     assert list(destination.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        pytest.param(("iam", "creat-user", "x"), "maybe you meant create-user", id="iam"),
+        pytest.param(("gc", "stats"), "maybe you meant status", id="gc"),
+        pytest.param(("serve", "--prot", "1"), "maybe you meant --port", id="serve"),
+        pytest.param(("env", "--dta", "x"), "maybe you meant --data", id="env"),
+        pytest.param(("config", "chek"), "neither show nor check", id="config"),
+    ],
+)
+def test_commands_on_the_server_complain_in_two_lines(
+    plain_run: Run, words: tuple[str, ...], hint: str
+) -> None:
+    ran = plain_run(*words)
+
+    assert (ran.code, ran.out) == (252, "")
+    assert hint in ran.err
+    assert len(ran.err.strip().splitlines()) <= 3

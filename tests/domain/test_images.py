@@ -218,8 +218,14 @@ def test_artifact_type_and_subject_are_kept() -> None:
         pytest.param(
             IMAGE | {"config": CONFIG | {"mediaType": "x" * 100_000}},
             None,
-            "'config.mediaType' is too long",
+            "'config.mediaType' must be a text of at most",
             id="long-media-type",
+        ),
+        pytest.param(
+            IMAGE | {"config": CONFIG | {"mediaType": "a\0b"}},
+            None,
+            "'config.mediaType' must be a text of at most",
+            id="nul-in-media-type",
         ),
         pytest.param(IMAGE | {"artifactType": 5}, None, "'artifactType' must be", id="artifact"),
         pytest.param(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 
 import pytest
@@ -160,3 +161,11 @@ def test_digest_that_cannot_be_checked_is_refused(text: str) -> None:
 )
 def test_tag_is_of_the_grammar(text: str, *, expected: bool) -> None:
     assert is_tag(text) == expected
+
+
+@pytest.mark.parametrize("algorithm", ["sha256", "sha512"])
+def test_digest_fits_its_bytes_only(algorithm: str) -> None:
+    digest = Digest(f"{algorithm}:{hashlib.new(algorithm, b'abc').hexdigest()}")
+
+    assert digest.fits(b"abc")
+    assert not digest.fits(b"abd")

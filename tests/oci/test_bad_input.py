@@ -190,15 +190,16 @@ def test_manifest_is_kept_as_it_is_or_refused(
 
 
 def test_lists_hold_whatever_manifests_were_accepted(hostile: Server, client: httpx.Client) -> None:
-    subject, note = "sha256:" + "5" * 64, '\u0000\u2028\ufffe\U0001f600\\"'
+    subject, kind = "sha256:" + "5" * 64, '\u2028\ufffe\U0001f600\\"'
+    note = f"\0{kind}"
     index = json.dumps(
         {
             "schemaVersion": 2,
             "mediaType": OCI_INDEX,
             "manifests": [],
-            "artifactType": note,
+            "artifactType": kind,
             "annotations": {note: note},
-            "subject": {"mediaType": note, "digest": subject, "size": 0},
+            "subject": {"mediaType": kind, "digest": subject, "size": 0},
         }
     )
     pushed = client.put(f"/v2/{PLACE}/manifests/odd", content=index)
@@ -207,8 +208,8 @@ def test_lists_hold_whatever_manifests_were_accepted(hostile: Server, client: ht
     (referrer,) = client.get(f"/v2/{PLACE}/referrers/{subject}").json()["manifests"]
 
     assert pushed.status_code == 201
-    assert (referrer["artifactType"], referrer["annotations"]) == (note, {note: note})
-    assert described["imageDetails"][0]["artifactMediaType"] == note
+    assert (referrer["artifactType"], referrer["annotations"]) == (kind, {note: note})
+    assert described["imageDetails"][0]["artifactMediaType"] == kind
 
 
 @settings(max_examples=120)

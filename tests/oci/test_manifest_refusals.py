@@ -207,7 +207,7 @@ def test_put_manifest_refuses_what_is_no_json_object(
         pytest.param(image_with(subject=7), "", "'subject' must be", id="subject-number"),
         pytest.param(image_with(subject={}), "", "'subject' needs", id="subject-empty"),
         pytest.param(
-            image_with(artifactType=7), "", "'artifactType' must be a string", id="artifact-type"
+            image_with(artifactType=7), "", "'artifactType' must be a text", id="artifact-type"
         ),
     ],
 )

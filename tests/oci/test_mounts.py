@@ -417,7 +417,10 @@ def test_mount_under_parity_begins_an_upload(parity_server: Server) -> None:
 def test_mounted_layer_outlives_its_source_and_the_collector(tmp_path: Path) -> None:
     periods = {"ECRATE_COLLECT_EVERY": "0.1", "ECRATE_QUARANTINE": "0", "ECRATE_LAYER_GRACE": "1"}
     image = make_image()
-    with running_server(tmp_path / "data", env=periods) as server, server.http() as http:
+    with (
+        running_server(tmp_path / "data", env=periods | {"ECRATE_TRASH_KEPT": "0"}) as server,
+        server.http() as http,
+    ):
         ecr = server.ecr()
         for name in ("mounts/source", "mounts/target"):
             ecr.create_repository(repositoryName=name)

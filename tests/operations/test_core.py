@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from uuid import UUID
 
 import pytest
+from typing_extensions import override
 
 from ecrate.domain.errors import LimitExceeded
 from ecrate.operations import repositories
@@ -78,3 +80,36 @@ def test_create_repository_beyond_the_quota_is_refused(make_bench: Callable[...,
 
     repositories.delete_repository(bench.core, bench.caller, refs[0], force=False)
     assert bench.create("three").name == "three"
+
+
+class SlowDocument(bytes):
+    """A document during whose second measuring another thread begins `deed`."""
+
+    thread: threading.Thread
+    measured = 0
+
+    @override
+    def __len__(self) -> int:
+        self.measured += 1
+        if self.measured == 2:
+            self.thread.start()
+            # As long as the cache is locked, the other thread waits.
+            self.thread.join(0.2)
+        return super().__len__()
+
+
+def test_manifest_cache_keeps_its_size_when_two_threads_put_at_once() -> None:
+    cache = ManifestCache(6400)
+    slow = SlowDocument(100)
+
+    def fill() -> None:
+        for number in range(1, 64):
+            cache.put(number, bytes(100))
+
+    slow.thread = threading.Thread(target=fill)
+    cache.put(0, slow)
+    slow.thread.join()
+
+    cache.put(64, bytes(100))
+
+    assert [cache.get(number) is not None for number in range(65)] == [False] + [True] * 64

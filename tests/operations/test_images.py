@@ -16,6 +16,7 @@ from ecrate.domain.errors import (
     ImageTagAlreadyExists,
     LayersNotFound,
     LimitExceeded,
+    ManifestDamaged,
     MissingDigestAndTag,
     RepositoryNotFound,
 )
@@ -242,3 +243,33 @@ def test_caller_of_another_region_does_not_find_the_repository(
 
     with pytest.raises(RepositoryNotFound):
         bench.images(elsewhere)
+
+
+def damage_manifests(bench: Bench) -> None:
+    with bench.writing() as tx:
+        tx.run("UPDATE manifests SET content = ?", b"{}")
+
+
+def read_manifest(bench: Bench, ref: RepositoryRef, image: MadeImage) -> bytes:
+    found = images.find_image(bench.core, bench.caller, ref, ImageId(Digest(image.digest)))
+    return images.read_manifest(bench.core, found)
+
+
+def test_damaged_manifest_is_not_given_out(bench: Bench, one: RepositoryRef) -> None:
+    image = make_image()
+    bench.push(one, image, "v1")
+    damage_manifests(bench)
+
+    with pytest.raises(ManifestDamaged, match=image.digest):
+        read_manifest(bench, one, image)
+
+
+def test_damaged_manifest_is_healed_by_a_push(bench: Bench, one: RepositoryRef) -> None:
+    image = make_image()
+    bench.push(one, image, "v1")
+    damage_manifests(bench)
+
+    bench.put(one, image.manifest, ["v1"])
+
+    assert read_manifest(bench, one, image) == image.manifest.encode()
+    assert bench.images(one) == [ImageId(Digest(image.digest), "v1")]

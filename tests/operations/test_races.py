@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from typing_extensions import override
 
 from ecrate.domain.errors import (
     ImageNotFound,
@@ -21,9 +20,12 @@ from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.operations import images, repositories, uploads
 from ecrate.operations.collection import collect
-from ecrate.operations.core import Limits, ManifestCache
+from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of, make_image
+from tests.support.postgres import ENGINES
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
 CONTENT = b"the layer"
 DIGEST = digest_of(CONTENT)
@@ -279,6 +281,22 @@ def test_upload_heals_a_layer_whose_bytes_were_cut(bench: Bench, one: Repository
     assert cut not in bench.files()
 
 
+def test_layer_known_to_be_lost_is_not_there_until_it_is_sent_again(
+    bench: Bench, one: RepositoryRef
+) -> None:
+    two = bench.create("two")
+    bench.store(one, CONTENT)
+    bench.store(two, CONTENT)
+    with bench.writing() as tx:
+        tx.run("UPDATE blobs SET lost_at = ?", bench.clock.now)
+    was_there = bench.has(one, DIGEST)
+
+    bench.store(one, CONTENT)
+
+    assert not was_there
+    assert bench.read(one, DIGEST) == bench.read(two, DIGEST) == CONTENT
+
+
 def test_uploads_that_heal_one_layer_at_once_leave_one_copy(
     bench: Bench, one: RepositoryRef, other: Bench
 ) -> None:
@@ -371,36 +389,3 @@ def test_manifest_of_an_image_deleted_meanwhile_is_not_found(
 
     with pytest.raises(ImageNotFound):
         images.read_manifest(bench.core, image)
-
-
-class SlowDocument(bytes):
-    """A document during whose second measuring another thread begins `deed`."""
-
-    thread: threading.Thread
-    measured = 0
-
-    @override
-    def __len__(self) -> int:
-        self.measured += 1
-        if self.measured == 2:
-            self.thread.start()
-            # As long as the cache is locked, the other thread waits.
-            self.thread.join(0.2)
-        return super().__len__()
-
-
-def test_manifest_cache_keeps_its_size_when_two_threads_put_at_once() -> None:
-    cache = ManifestCache(6400)
-    slow = SlowDocument(100)
-
-    def fill() -> None:
-        for number in range(1, 64):
-            cache.put(number, bytes(100))
-
-    slow.thread = threading.Thread(target=fill)
-    cache.put(0, slow)
-    slow.thread.join()
-
-    cache.put(64, bytes(100))
-
-    assert [cache.get(number) is not None for number in range(65)] == [False] + [True] * 64

@@ -7,12 +7,19 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from typing_extensions import override
 
 from ecrate.domain.errors import EcrateError
@@ -20,9 +27,10 @@ from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.trash import Origin
 from ecrate.operations import images, repositories, trash
 from ecrate.operations.collection import collect, collect_strays
-from tests.support.audit import audit_data
+from tests.support.audit import audit_data, audit_rows
 from tests.support.core import HOUR, Bench
 from tests.support.images import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, Blob, MadeImage, digest_of
+from tests.support.postgres import Postgres
 
 LAYERS = tuple(Blob(f"layer {number}".encode()) for number in range(4))
 CONFIG = Blob(b"{}", OCI_CONFIG)
@@ -35,17 +43,27 @@ numbers = st.integers(0, 5)
 class Registry(RuleBasedStateMachine):
     """Two repositories, few layers and few tags, so that everything is shared."""
 
+    postgres: Postgres | None = None
+
     def __init__(self) -> None:
         super().__init__()
+        self.opened = ExitStack()
         self.folder = Path(tempfile.mkdtemp(prefix="ecrate-test-"))
-        self.bench = Bench(self.folder)
+        self.opened.callback(shutil.rmtree, self.folder)
+        url = self.opened.enter_context(self.postgres.prepared()) if self.postgres else ""
+        self.bench = Bench(self.folder, url)
+        self.opened.callback(self.bench.close)
         self.create("one")
         self.create("two")
 
     @override
     def teardown(self) -> None:
         """In the end everything goes, and nothing may be left behind."""
-        problems = list(audit_data(self.folder))
+        if self.postgres is None:
+            problems = list(audit_data(self.folder))
+        else:
+            with self.bench.reading() as tx:
+                problems = list(audit_rows(tx.all, self.folder))
         self.delete_repository("one")
         self.delete_repository("two")
         for hours in (8 * 24, 25, 1):
@@ -53,8 +71,7 @@ class Registry(RuleBasedStateMachine):
         left = self.bench.files()
         with self.bench.reading() as tx:
             rows = tx.all("SELECT digest FROM blobs UNION ALL SELECT id FROM uploads")
-        self.bench.close()
-        shutil.rmtree(self.folder)
+        self.opened.close()
         assert problems == []
         assert left == set()
         assert rows == []
@@ -163,8 +180,26 @@ class Registry(RuleBasedStateMachine):
         ]
 
 
-TestRegistry = Registry.TestCase
-# Making the steps that failed fewer would take minutes; they are printed as they were.
-TestRegistry.settings = settings(
-    max_examples=10, stateful_step_count=15, phases=(Phase.explicit, Phase.generate)
+@pytest.mark.parametrize(
+    ("engine", "examples"),
+    [
+        pytest.param("sqlite", 10, id="sqlite"),
+        pytest.param("postgres", 3, id="postgres", marks=pytest.mark.postgres),
+    ],
 )
+def test_what_is_listed_pulls_whatever_was_done(
+    engine: str, examples: int, request: pytest.FixtureRequest
+) -> None:
+    on_postgres = engine == "postgres"
+
+    class Placed(Registry):
+        """On the engine that this test is for."""
+
+        postgres = request.getfixturevalue("postgres") if on_postgres else None
+
+    # Making the steps that failed fewer would take minutes; they are printed as they were.
+    chosen = settings(
+        max_examples=examples, stateful_step_count=15, phases=(Phase.explicit, Phase.generate)
+    )
+
+    run_state_machine_as_test(Placed, settings=chosen)

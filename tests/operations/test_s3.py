@@ -54,7 +54,7 @@ def make_node(tmp_path: Path, address: S3Address) -> Iterator[Callable[[], Bench
     with contextlib.ExitStack() as opened:
 
         def make() -> Bench:
-            bench = Bench(tmp_path, Clock(time.time()), blob_store=S3Blobs(address, KEY))
+            bench = Bench(tmp_path, clock=Clock(time.time()), blob_store=S3Blobs(address, KEY))
             opened.callback(bench.close)
             return bench
 

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
 from ecrate.store.database import Database
-from ecrate.store.sqlite import SqliteDatabase, migrate
-
-ENGINES = {"sqlite": (migrate, SqliteDatabase)}
+from ecrate.store.engines import open_database
+from tests.support.postgres import ENGINES
 
 
 @pytest.fixture(params=ENGINES)
-def make_database(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Iterator[Callable[[], Database]]:
-    """Open one and the same database as often as a test needs, of each kind."""
-    migrate_data, engine = ENGINES[request.param]
-    path = tmp_path / "ecrate.db"
-    migrate_data(path)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Each engine in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def make_database(database_url: str) -> Iterator[Callable[[], Database]]:
+    """Open one and the same database as often as a test needs."""
     with ExitStack() as opened:
 
         def make() -> Database:
-            database = engine(path)
+            database = open_database(database_url, connections=8)
             opened.callback(database.close)
             return database
 

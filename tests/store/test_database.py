@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 
@@ -82,7 +83,6 @@ def test_many_of_nothing_does_nothing(database: Database) -> None:
     "value",
     [
         pytest.param("'; DROP TABLE leases; --", id="quotes"),
-        pytest.param("a\x00b", id="nul"),
         pytest.param("\N{SNOWMAN}", id="snowman"),
         pytest.param("", id="empty"),
     ],
@@ -93,6 +93,27 @@ def test_value_is_kept_as_it_is(database: Database, value: str) -> None:
 
     with database.read() as tx:
         assert tx.all("SELECT name FROM leases") == [(value,)]
+
+
+def test_value_that_no_text_can_have_finds_nothing(database: Database) -> None:
+    with database.write() as tx:
+        insert(tx, "a")
+        found = tx.all("SELECT name FROM leases WHERE name = ?", "a\x00")
+
+    assert found == []
+
+
+def test_texts_are_in_order_of_their_bytes(database: Database) -> None:
+    names = ["-", ".", "1", "A", "B", "_", "a", "a-", "a/", "aB", "ab", "\xe9", "\N{SNOWMAN}"]
+    with database.write() as tx:
+        tx.many(INSERT, [(name, "me", 0.0) for name in reversed(names)])
+
+    with database.read() as tx:
+        found = tx.all("SELECT name FROM leases ORDER BY name")
+        behind = tx.all("SELECT name FROM leases WHERE name > ? ORDER BY name", "_")
+
+    assert [name for (name,) in found] == names
+    assert [name for (name,) in behind] == names[names.index("a") :]
 
 
 def test_write_is_seen_by_another_process_afterwards(
@@ -132,10 +153,31 @@ def test_read_sees_one_snapshot(database: Database) -> None:
 
 
 def test_read_changes_nothing(database: Database) -> None:
-    with database.read() as tx:
+    # Whether it is refused is the engine's business.
+    with suppress(Exception), database.read() as tx:
         insert(tx, "a")
 
     assert count(database) == 0
+
+
+def test_look_sees_what_is_committed(database: Database) -> None:
+    with database.look() as looking:
+        with database.write() as tx:
+            insert(tx, "a")
+        after = looking.one(COUNT)
+
+    assert after in {(0,), (1,)}
+    assert count(database) == 1
+
+
+def test_read_does_not_wait_for_a_lock(database: Database) -> None:
+    with database.write() as tx:
+        insert(tx, "a")
+    with database.write() as tx, database.read() as reading, database.look() as looking:
+        tx.one("SELECT * FROM leases FOR UPDATE")
+        seen = [one.one("SELECT name FROM leases FOR UPDATE") for one in (reading, looking)]
+
+    assert seen == [("a",), ("a",)]
 
 
 def test_reads_do_not_wait_for_one_another(database: Database) -> None:
@@ -182,6 +224,17 @@ def test_broken_constraint_among_many_undoes_the_write(database: Database) -> No
     assert count(database) == 0
 
 
+def test_broken_constraint_that_is_caught_undoes_the_write(database: Database) -> None:
+    def insert_again(tx: Transaction) -> None:
+        with suppress(ConstraintError):
+            insert(tx, "a")
+
+    with pytest.raises(ConstraintError):
+        insert_and(database, insert_again)
+
+    assert count(database) == 0
+
+
 def test_broken_statement_undoes_the_write(database: Database) -> None:
     with pytest.raises(Exception, match="nonsense"):
         insert_and(database, lambda tx: tx.run("nonsense"))
@@ -201,7 +254,7 @@ def test_writes_of_many_threads_take_turns(
         barrier.wait()
         for _ in range(25):
             with at.write() as tx:
-                value = (tx.one("SELECT expires_at FROM leases") or (0.0,))[0]
+                value = (tx.one("SELECT expires_at FROM leases FOR UPDATE") or (0.0,))[0]
                 tx.run("UPDATE leases SET expires_at = ?", value + 1)
 
     with ThreadPoolExecutor(len(databases)) as threads:

@@ -8,25 +8,26 @@ import pytest
 
 from ecrate.store.database import ConstraintError, Database
 
+# The first row of a table has the id 1, on either engine.
 SETUP = (
     "INSERT INTO registries (id, region, repository_count) VALUES ('1', 'r', 1)",
     (
-        "INSERT INTO repositories (id, registry_id, region, name, created_at, tag_mutability, "
+        "INSERT INTO repositories (registry_id, region, name, created_at, tag_mutability, "
         "tag_mutability_filters, scan_on_push, encryption_type) "
-        "VALUES (1, '1', 'r', 'one', 0, 'MUTABLE', '[]', 0, 'AES256')"
+        "VALUES ('1', 'r', 'one', 0, 'MUTABLE', '[]', 0, 'AES256')"
     ),
-    "INSERT INTO blobs (id, digest, key, size, stored_at) VALUES (1, 'd1', 'k1', 1, 0)",
+    "INSERT INTO blobs (digest, key, size, stored_at) VALUES ('d1', 'k1', 1, 0)",
     "INSERT INTO layers (repository_id, blob_id, touched_at) VALUES (1, 1, 0)",
     (
-        "INSERT INTO images (id, repository_id, digest, media_type, size, pushed_at, "
-        "manifest_size) VALUES (1, 1, 'i1', 't', 1, 0, 1), (2, 1, 'i2', 't', 1, 0, 1)"
+        "INSERT INTO images (repository_id, digest, media_type, size, pushed_at, "
+        "manifest_size) VALUES (1, 'i1', 't', 1, 0, 1), (1, 'i2', 't', 1, 0, 1)"
     ),
     "INSERT INTO image_layers (image_id, repository_id, blob_id, media_type) VALUES (1, 1, 1, 't')",
     "INSERT INTO image_children (image_id, child_id) VALUES (2, 1)",
     "INSERT INTO tags (repository_id, tag, image_id) VALUES (1, 'v1', 1)",
     (
         "INSERT INTO uploads (id, repository_id, principal, hash_state, touched_at) "
-        "VALUES ('u1', 1, 'p', x'', 0)"
+        "VALUES ('u1', 1, 'p', '', 0)"
     ),
 )
 
@@ -108,7 +109,7 @@ def test_statement_that_would_break_a_promise_is_refused(full: Database, stateme
     ],
 )
 def test_delete_takes_what_depends_along(full: Database, statement: str, table: str) -> None:
-    run(full, "INSERT INTO blobs (id, digest, key, size, stored_at) VALUES (2, 'd2', 'k2', 1, 0)")
+    run(full, "INSERT INTO blobs (digest, key, size, stored_at) VALUES ('d2', 'k2', 1, 0)")
     run(full, "INSERT INTO unlinked_blobs (blob_id) VALUES (2)")
 
     run(full, statement)

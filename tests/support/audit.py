@@ -9,12 +9,13 @@ import contextlib
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
+from ecrate.store.database import Row
 from tests.support.images import digest_of
 from tests.support.pushers import Ledger
 from tests.support.server import Server
@@ -149,6 +150,12 @@ _COUNTERS = {
 }
 
 
+_FORGOTTEN = (
+    "SELECT digest FROM blobs WHERE id NOT IN (SELECT blob_id FROM layers) "
+    "AND id NOT IN (SELECT blob_id FROM unlinked_blobs)"
+)
+
+
 def audit_data(data: Path) -> Iterator[str]:
     """Check the database, and the files against its rows; the server is not running."""
     with contextlib.closing(sqlite3.connect(data / "ecrate.db")) as database:
@@ -156,19 +163,26 @@ def audit_data(data: Path) -> Iterator[str]:
             for row in database.execute(f"PRAGMA {pragma}"):
                 if row != ("ok",):
                     yield f"{pragma}: {row}"
-        for what, query in _COUNTERS.items():
-            for identity, counted, actual in database.execute(query):
-                if counted != actual:
-                    yield f"{what} {identity}: counted {counted}, there are {actual}"
-        yield from _audit_files(database, data)
+        yield from audit_rows(database.execute, data)
 
 
-def _audit_files(database: sqlite3.Connection, data: Path) -> Iterator[str]:
-    blobs = dict(database.execute("SELECT key, digest FROM blobs"))
-    open_uploads = {
-        key for (key,) in database.execute("SELECT id FROM uploads WHERE completed_digest IS NULL")
-    }
-    garbage = {key for (key,) in database.execute("SELECT key FROM garbage")}
+def audit_rows(ask: Callable[[str], Iterable[Row]], data: Path) -> Iterator[str]:
+    """Check rows against each other and the files in `data`; `ask` runs a query."""
+    for what, query in _COUNTERS.items():
+        for identity, counted, actual in ask(query):
+            if counted != actual:
+                yield f"{what} {identity}: counted {counted}, there are {actual}"
+    for (digest,) in ask(_FORGOTTEN):
+        yield f"blob {digest} has no link, and the collector does not know"
+    yield from _audit_files(ask, data)
+
+
+def _audit_files(ask: Callable[[str], Iterable[Row]], data: Path) -> Iterator[str]:
+    blobs: dict[str, str] = dict(ask("SELECT key, digest FROM blobs"))
+    open_uploads = {key for (key,) in ask("SELECT id FROM uploads WHERE completed_digest IS NULL")}
+    garbage = {key for (key,) in ask("SELECT key FROM garbage")}
+    for key in garbage & (blobs.keys() | open_uploads):
+        yield f"{key} is garbage and in use"
     files = {file.name: file for file in (data / "blobs").glob("*/*")}
     for key, digest in blobs.items():
         if key not in files:

@@ -24,8 +24,9 @@ from ecrate.domain.repositories import RepositorySettings
 from ecrate.operations import images, layers, repositories, uploads
 from ecrate.operations.core import Core
 from ecrate.operations.seals import Seals
-from ecrate.store.database import Transaction
-from ecrate.store.sqlite import SqliteDatabase, migrate
+from ecrate.store.database import Database, Transaction
+from ecrate.store.engines import open_database
+from ecrate.store.sqlite import migrate
 from tests.support.images import MadeImage, digest_of
 
 REGISTRY = RegistryRef("123456789012", "us-east-1")
@@ -56,16 +57,33 @@ class Clock:
         self.now += seconds
 
 
-class InterruptedDatabase(SqliteDatabase):
-    """Does `before_write` once, right before the next write transaction begins."""
+class InterruptedDatabase:
+    """A database of either engine that does `before_write` once, right before the next write
+    transaction begins.
+    """
 
     before_write: Deed = staticmethod(nothing)
 
-    @override
-    def write(self) -> Any:
+    def __init__(self, inner: Database) -> None:
+        self.inner = inner
+        self.is_local = inner.is_local
+        self.find_sequence = inner.find_sequence
+        self.set_sequence = inner.set_sequence
+        self.find_problems = inner.find_problems
+
+    def read(self) -> AbstractContextManager[Transaction]:
+        return self.inner.read()
+
+    def look(self) -> AbstractContextManager[Transaction]:
+        return self.inner.look()
+
+    def write(self) -> AbstractContextManager[Transaction]:
         deed, self.before_write = self.before_write, nothing
         deed()
-        return super().write()
+        return self.inner.write()
+
+    def close(self) -> None:
+        self.inner.close()
 
 
 class InterruptedBlobs(FilesystemBlobs):
@@ -93,12 +111,14 @@ class InterruptedBlobs(FilesystemBlobs):
 
 @dataclass
 class Bench:
-    """A core, its folder, its clock, and a caller who works with it.
+    """A core, its folder, its clock, and a caller who works with it. `url` names a database that
+    is prepared; without one it is a file in the folder.
 
     Its blobs are files, which can be interrupted, unless a `blob_store` is given.
     """
 
     folder: Path
+    url: str = ""
     clock: Clock = field(default_factory=Clock)
     caller: Caller = CALLER
     options: dict[str, Any] = field(default_factory=dict)
@@ -106,9 +126,10 @@ class Bench:
     blob_store: BlobStore | None = None
 
     def __post_init__(self) -> None:
-        if not (self.folder / "ecrate.db").exists():
+        if not self.url:
             migrate(self.folder / "ecrate.db")
-        self.database = self.engine(self.folder / "ecrate.db")
+            self.url = f"sqlite://{self.folder / 'ecrate.db'}"
+        self.database = self.engine(open_database(self.url, connections=4))
         blobs = self.blob_store
         if blobs is None:
             blobs = self.blobs = InterruptedBlobs(self.folder)
@@ -190,4 +211,4 @@ class Bench:
         return self.database.read()
 
     def writing(self) -> AbstractContextManager[Transaction]:
-        return SqliteDatabase.write(self.database)
+        return self.database.inner.write()

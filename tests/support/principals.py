@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import subprocess
-import sys
 from typing import Any
 
 import boto3
@@ -15,8 +13,8 @@ from tests.support.server import REGION, Server
 
 def iam(server: Server, *arguments: str) -> Any:
     """Run an `ecrate iam` command and give what it prints."""
-    command = [sys.executable, "-m", "ecrate", "iam", "--data", str(server.data), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    done = server.iam(*arguments)
+    done.check_returncode()
     return json.loads(done.stdout) if done.stdout else None
 
 

@@ -8,8 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,13 +26,17 @@ ACCOUNT = "000000000000"
 
 @dataclass(frozen=True)
 class Server:
-    """A running server; `env` holds the AWS variables that lead a client to it."""
+    """A running server; `env` holds the AWS variables that lead a client to it. `arguments` and
+    `settings`, variables, are what it was started with beyond the usual.
+    """
 
     process: subprocess.Popen[str]
     port: int
     data: Path
     key_id: str
     secret: str
+    arguments: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def host(self) -> str:
@@ -52,6 +56,21 @@ class Server:
             "AWS_CONFIG_FILE": os.devnull,
             "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         }
+
+    def iam(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run `ecrate iam` on the server's database."""
+        command = [sys.executable, "-m", "ecrate", "iam", "--data", str(self.data)]
+        if "--database" in self.arguments:
+            at = self.arguments.index("--database")
+            command += self.arguments[at : at + 2]
+        return subprocess.run(
+            [*command, *words],
+            env={**plain_environment(), **self.settings},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     def ecr(self, *, region: str = REGION, attempts: int = 1) -> ECRClient:
         """Give a boto3 client that signs with the root key."""
@@ -88,8 +107,15 @@ def plain_environment() -> dict[str, str]:
     return {name: text for name, text in os.environ.items() if not name.startswith("ECRATE_")}
 
 
-def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None) -> Server:
-    """Start a server and return once it listens."""
+def start_server(
+    data: Path,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    key: tuple[str, str] | None = None,
+) -> Server:
+    """Start a server and return once it listens. Its clients sign with the root key that it has
+    made, or with `key`, an id and a secret.
+    """
     command = [sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(data)]
     process = subprocess.Popen(
         [*command, *arguments],
@@ -104,18 +130,26 @@ def start_server(data: Path, *arguments: str, env: dict[str, str] | None = None)
         process.communicate()
         raise RuntimeError(f"the server did not start: {first}")
     port = int(first.rsplit(":", 1)[1])
+    return Server(process, port, data, *(key or read_key(data)), arguments, env or {})
+
+
+def read_key(data: Path) -> tuple[str, str]:
+    """Give id and secret of the root key."""
     file = configparser.ConfigParser()
     file.read(data / "credentials")
     key = file["default"]
-    return Server(process, port, data, key["aws_access_key_id"], key["aws_secret_access_key"])
+    return key["aws_access_key_id"], key["aws_secret_access_key"]
 
 
 @contextlib.contextmanager
 def running_server(
-    data: Path, *arguments: str, env: dict[str, str] | None = None
+    data: Path,
+    *arguments: str,
+    env: dict[str, str] | None = None,
+    key: tuple[str, str] | None = None,
 ) -> Iterator[Server]:
     """Run a server for a block; whatever is left of it afterwards is killed."""
-    server = start_server(data, *arguments, env=env)
+    server = start_server(data, *arguments, env=env, key=key)
     try:
         yield server
     finally:

@@ -118,8 +118,8 @@ def test_start_on_data_of_a_newer_version_is_refused(lone_server: Server) -> Non
     answer = refusal(lone_server.data)
 
     message = (
-        f"ecrate: the data in {lone_server.data} was written by a newer ecrate (schema 99); run "
-        "that version or restore a backup\n"
+        f"ecrate: the data in {lone_server.data}/ecrate.db was written by a newer ecrate "
+        "(schema 99); run that version or restore a backup\n"
     )
     assert answer == (2, message)
 

@@ -57,13 +57,20 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     # SDKs repeat what was throttled.
     errors.UploadBusy: "ThrottlingException",
     errors.RateExceeded: "ThrottlingException",
+    errors.ManifestDamaged: "ServerException",
     errors.StorageFull: "ServerException",
     errors.StoreUnavailable: "ServerException",
     errors.AuditUnavailable: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }
-_STATUSES: Final = {"ServerException": 500, "RequestEntityTooLargeException": 413}
+_STATUSES: Final[dict[type[errors.EcrateError], int]] = {
+    errors.StorageFull: 500,
+    # What SDKs repeat, whatever its code.
+    errors.StoreUnavailable: 503,
+    errors.BodyTooLarge: 413,
+}
+RETRY_AFTER: Final = "5"
 
 
 @dataclass(eq=False)
@@ -99,5 +106,4 @@ def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[s
             "uploadId": error.upload_id,
             "lastValidByteReceived": error.last_valid_byte_received,
         }
-    status = 503 if isinstance(error, errors.StoreUnavailable) else _STATUSES.get(code, 400)
-    return status, code, body
+    return _STATUSES.get(type(error), 400), code, body

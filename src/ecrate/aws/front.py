@@ -17,12 +17,12 @@ from aiohttp.web import BaseRequest, Response, StreamResponse
 
 from ecrate.aws import sts
 from ecrate.aws.call import Call
-from ecrate.aws.errors import CODES, SERVER_EXCEPTION, FrontDoorError, render
+from ecrate.aws.errors import CODES, RETRY_AFTER, SERVER_EXCEPTION, FrontDoorError, render
 from ecrate.aws.model import Operation, ServiceModel
 from ecrate.aws.signatures import Signatures
 from ecrate.aws.table import OPERATIONS, Entry
 from ecrate.aws.validation import Validator
-from ecrate.domain.errors import EcrateError, InvalidParameter
+from ecrate.domain.errors import EcrateError, InvalidParameter, StoreUnavailable
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.audit import Event, changes_something
@@ -133,9 +133,8 @@ class AwsFront:
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
-        if entry.only_reads and self._core.database.is_local:
-            return entry.handler(call)
-        return await self._threads.run(entry.handler, call)
+        run = self._threads.read if entry.only_reads else self._threads.run
+        return await run(entry.handler, call)
 
     def _operation(self, target: str) -> Operation:
         operation = self._model.operations.get(target.removeprefix(self._prefix))
@@ -207,6 +206,8 @@ def _refuse(
         "x-amzn-ErrorType": code,
         "Content-Type": CONTENT_TYPE,
     }
+    if isinstance(error, StoreUnavailable):
+        headers["Retry-After"] = RETRY_AFTER
     response = Response(status=status, body=msgspec.json.encode(body), headers=headers)
     if not request.content.is_eof() and (request.content_length or SMALL_BODY + 1) > SMALL_BODY:
         # Nobody will read the rest of this body.

@@ -7,7 +7,6 @@ alone, `Signatures.check` at the signature itself. In open mode the signature do
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -46,13 +45,9 @@ class Signatures:
         signature = self._parse(request)
         if not self._core.is_open:
             self._check_scope(signature, service, must_be_signed)
-        find: Callable[[Core, str, str | None, str], Caller] = caller_of
         arguments = (self._core, signature.key_id, signature.token, signature.region)
         try:
-            if self._core.database.is_local:
-                caller = find(*arguments)
-            else:
-                caller = await self._threads.run(find, *arguments)
+            caller = await self._threads.read(caller_of, *arguments)
         except ExpiredToken:
             raise FrontDoorError("ExpiredTokenException", _EXPIRED) from None
         return signature, caller.coming_from(source_of(request))

@@ -22,7 +22,9 @@ from typing import BinaryIO, Final
 
 from ecrate.blobs.hashing import Buffer
 from ecrate.blobs.port import BusyError, Kept, Stored, UploadRow
+from ecrate.blobs.sharing import share
 from ecrate.domain.errors import StorageFull
+from ecrate.domain.layers import MIB
 
 _LOG: Final = logging.getLogger("ecrate")
 _RETRY: Final = 0.02
@@ -84,6 +86,32 @@ class FilesystemBlobs:
             _sync_folder(target.parent)
         return Stored(key)
 
+    def put(self, key: str, source: BinaryIO, size: int) -> None:  # noqa: ARG002 - of the port
+        path = self._uploads / key
+        with _needs_room():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                while piece := source.read(MIB):
+                    _write(descriptor, piece)
+                os.fdatasync(descriptor)
+            except BaseException:
+                path.unlink()
+                raise
+            finally:
+                os.close(descriptor)
+        self.commit(key, b"")
+
+    def adopt(self, key: str, file: Path) -> bool:
+        path = self._uploads / key
+        path.unlink(missing_ok=True)
+        if not share(file, path):
+            return False
+        self.commit(key, b"")
+        return True
+
+    def file(self, key: str) -> Path:
+        return self._path(key)
+
     def exists(self, key: str, size: int) -> bool:
         try:
             return self._path(key).stat().st_size == size
@@ -132,9 +160,7 @@ class FileUpload:
 
     def write(self, data: Buffer) -> None:
         with _needs_room():
-            written = os.write(self._descriptor, data)
-            while written < len(data):
-                written += os.write(self._descriptor, memoryview(data)[written:])
+            _write(self._descriptor, data)
 
     def sync(self) -> Kept:
         with _needs_room():
@@ -154,6 +180,12 @@ class FileUpload:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def _write(descriptor: int, data: Buffer) -> None:
+    written = os.write(descriptor, data)
+    while written < len(data):
+        written += os.write(descriptor, memoryview(data)[written:])
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from ecrate.blobs.hashing import Buffer
@@ -127,6 +128,19 @@ class BlobStore(Protocol):
 
         Raises `FileNotFoundError` when its bytes are gone.
         """
+
+    def put(self, key: str, source: BinaryIO, size: int) -> None:
+        """Store all bytes of `source`, which are `size`, as a blob under a key given elsewhere,
+        durably. Doing it again is harmless; where reading fails, there is no blob.
+        """
+
+    def adopt(self, key: str, file: Path) -> bool:
+        """Do the same with a file that nobody changes, without reading it; False where this store
+        cannot.
+        """
+
+    def file(self, key: str) -> Path | None:
+        """Give the file that a blob is, if it is one; nobody may change it."""
 
     def exists(self, key: str, size: int) -> bool:
         """Tell whether a blob of exactly this size is there."""

@@ -30,6 +30,10 @@ COMMANDS: Final = (
     "lock",
     "unlock",
     "gc",
+    "fsck",
+    "backup",
+    "restore",
+    "migrate",
     "completion",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
@@ -50,6 +54,10 @@ _HAVE_OWN_OPTIONS: Final = (
     "lock",
     "unlock",
     "gc",
+    "fsck",
+    "backup",
+    "restore",
+    "migrate",
     "completion",
 )
 

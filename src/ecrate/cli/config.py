@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ecrate.cli.failures import BAD_COMMAND, BAD_CONFIGURATION, CommandError
+from ecrate.cli.options import CommandParser
 from ecrate.cli.plain_text import table_lines
 from ecrate.cli.transfer import print_json
 
@@ -68,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
     """Give the parser of the words behind `ecrate config`."""
     from ecrate.cli import serve
 
-    made = argparse.ArgumentParser(prog="ecrate config", description=SUMMARY)
+    made = CommandParser(prog="ecrate config", description=SUMMARY)
     actions = made.add_subparsers(dest="action", required=True)
     for action, told in (("show", "print every setting"), ("check", "say what is wrong")):
         one = actions.add_parser(

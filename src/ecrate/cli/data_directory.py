@@ -1,4 +1,4 @@
-"""Commands that work on the data directory itself, beside a running server or without one.
+"""Commands that work on the database itself, beside a running server or without one.
 
 What they change holds from the server's next request on, and stands in the audit log if the
 settings name one.
@@ -7,6 +7,7 @@ settings name one.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import pwd
@@ -17,6 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ecrate.cli.options import CommandParser
+
 if TYPE_CHECKING:
     from ecrate.operations.core import Core
 
@@ -26,12 +29,18 @@ Action = Callable[["Core", argparse.Namespace], object]
 
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Give a parser with the options that all these commands take."""
-    parser = argparse.ArgumentParser(prog=prog, description=description)
+    parser = CommandParser(prog=prog, description=description)
+    add_data_options(parser)
+    parser.add_argument("--account", metavar="ID", help="account (the root key's)")
+    return parser
+
+
+def add_data_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say which server's data is meant."""
     parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
     parser.add_argument("--data", metavar="DIR", help="data directory (./data)")
-    parser.add_argument("--account", metavar="ID", help="account (the root key's)")
-    parser.set_defaults(event=None)
-    return parser
+    parser.add_argument("--database", metavar="URL", help="database (in the data directory)")
+    parser.set_defaults(event=None, account=None)
 
 
 def add_region(parser: argparse.ArgumentParser) -> None:
@@ -51,38 +60,83 @@ def run_action(
     What has an `options.event` stands in the audit log. `prepare` may complete the options.
     """
     options = parser.parse_args(arguments)
-    from ecrate.app import Layout, build_core, open_audit
     from ecrate.domain.errors import EcrateError
-    from ecrate.domain.names import RegistryRef
-    from ecrate.settings import SettingError, load_settings
-    from ecrate.store.database import SchemaError, check_schema
+    from ecrate.settings import SettingError
+    from ecrate.store.database import SchemaError, UnusableError
 
-    file = options.config or os.environ.get("ECRATE_CONFIG")
     try:
-        settings = load_settings({"data": options.data}, os.environ, Path(file) if file else None)
-        layout = Layout.of(settings)
-        if not layout.database.exists():
-            return _fail(
-                f"there is no data in {layout.data}; start the server once, or name its data "
-                "directory with --data"
-            )
-        region = getattr(options, "region", None) or settings.region
-        options.registry = RegistryRef(options.account or settings.account_id, region)
-        if prepare is not None:
-            prepare(options)
-        audit = open_audit(settings, layout, is_server=False)
-        core = build_core(settings, layout, audit=audit)
-        try:
-            check_schema(core.database)
-            _print(_carry_out(core, options, parser.prog))
-        finally:
-            core.database.close()
-    except (EcrateError, SettingError, SchemaError, OSError) as error:
+        with open_core(options, prepare=prepare) as core:
+            _print(carry_out(core, options, parser.prog))
+    except (EcrateError, SettingError, SchemaError, UnusableError, OSError) as error:
         return _fail(str(error))
     return 0
 
 
-def _carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
+@contextlib.contextmanager
+def command_errors() -> Iterator[None]:
+    """Turn what operations and settings raise into `CommandError`."""
+    from ecrate.cli.failures import BAD_CONFIGURATION, CommandError
+    from ecrate.domain.errors import EcrateError
+    from ecrate.settings import SettingError
+    from ecrate.store.database import SchemaError, UnusableError
+
+    try:
+        yield
+    except (SettingError, SchemaError, UnusableError) as error:
+        raise CommandError(f"ecrate: {error}", BAD_CONFIGURATION) from None
+    except EcrateError as error:
+        raise CommandError(f"ecrate: {error}") from None
+
+
+@contextlib.contextmanager
+def open_core(
+    options: argparse.Namespace, *, prepare: Callable[[argparse.Namespace], None] | None = None
+) -> Iterator[Core]:
+    """Give the core that the settings name, with `options.registry` the registry meant and
+    `options.settings` all settings.
+
+    Raises `SettingError`, `SchemaError`, `UnusableError`.
+    """
+    from ecrate.app import Layout, build_core, open_audit
+    from ecrate.domain.names import RegistryRef
+    from ecrate.settings import SettingError, load_settings
+    from ecrate.store.engines import find_schema
+
+    file = options.config or os.environ.get("ECRATE_CONFIG")
+    given = {"data": options.data, "database": options.database}
+    settings = load_settings(given, os.environ, Path(file) if file else None)
+    layout = Layout.of(settings)
+    if find_schema(layout.database) is None or not layout.secret.exists():
+        raise SettingError(
+            f"there is no data in {layout.data}; start the server once, or name its data "
+            "directory with --data"
+        )
+    options.settings = settings
+    region = getattr(options, "region", None) or settings.region
+    options.registry = RegistryRef(options.account or settings.account_id, region)
+    if prepare is not None:
+        prepare(options)
+    audit = open_audit(settings, layout, is_server=False)
+    core = build_core(settings, layout, audit=audit)
+    try:
+        _check(core, layout.secret)
+        yield core
+    finally:
+        core.database.close()
+
+
+def _check(core: Core, secret: Path) -> None:
+    """Raise `SchemaError`, or `SettingError` where the keys made here would be of no use."""
+    from ecrate.operations.tokens import is_own_secret
+    from ecrate.settings import SettingError
+    from ecrate.store.database import check_schema
+
+    check_schema(core.database)
+    if not is_own_secret(core):
+        raise SettingError(f"the secret in {secret} is not that of the database")
+
+
+def carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
     """Do what the command says, and record it if it changes anything."""
     from ecrate.domain.errors import EcrateError
     from ecrate.operations.audit import Event, record_operator
@@ -90,7 +144,7 @@ def _carry_out(core: Core, options: argparse.Namespace, command: str) -> object:
     if core.audit is None or options.event is None:
         return options.action(core, options)
     core.audit.check()
-    hidden = {"action", "event", "config", "data", "account", "registry"}
+    hidden = {"action", "event", "config", "data", "database", "account", "registry", "settings"}
     event = Event(
         name=options.event,
         registry=options.registry,

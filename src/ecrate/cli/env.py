@@ -8,11 +8,13 @@ import shlex
 import sys
 from pathlib import Path
 
+from ecrate.cli.options import CommandParser
+
 SUMMARY = "print the variables a shell needs to use the server"
 
 
 def _parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
+    made = CommandParser(
         prog="ecrate env",
         description='Print shell variables for the AWS tools: eval "$(ecrate env)".',
     )

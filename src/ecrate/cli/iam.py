@@ -1,4 +1,4 @@
-"""`ecrate iam`: principals, access keys and policies, in the data directory."""
+"""`ecrate iam`: principals, access keys and policies, in the server's database."""
 
 from __future__ import annotations
 

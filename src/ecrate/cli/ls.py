@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from functools import partial
 from typing import Any, Final
 
@@ -69,8 +70,11 @@ def run(arguments: list[str]) -> int:
 def _print_repositories(registries: Registries, given: argparse.Namespace) -> None:
     names = repository_names(registries.client())
 
-    def describe(name: str) -> list[dict[str, Any]]:
-        return registries.open_ecr(parse_reference(name)).details()
+    def describe(name: str) -> list[dict[str, Any]] | CommandError:
+        try:
+            return registries.open_ecr(parse_reference(name)).details()
+        except CommandError as error:
+            return error  # one that may not be read, or has just gone, hides no other
 
     tasks = [partial(describe, name) for name in names]
     details = run_parallel(tasks, jobs=given.jobs, connections=registries.connections)
@@ -83,11 +87,19 @@ def _print_repositories(registries: Registries, given: argparse.Namespace) -> No
     rows = [("REPOSITORY", "IMAGES", "TAGS", "LAST PUSHED", "LAST PULLED")]
     for each in summaries:
         times_text = (time_text(each["lastPushedAt"]), time_text(each["lastPulledAt"]))
-        rows.append((each["name"], str(each["images"]), str(each["tags"]), *times_text))
+        counts = ("-" if each[one] is None else str(each[one]) for one in ("images", "tags"))
+        rows.append((each["name"], *counts, *times_text))
     print("\n".join(table_lines(rows)))
+    for each in summaries:
+        if "error" in each:
+            print(f"not read: {each['name']}: {each['error']}", file=sys.stderr)
 
 
-def _summary(name: str, details: list[dict[str, Any]]) -> dict[str, Any]:
+def _summary(name: str, details: list[dict[str, Any]] | CommandError) -> dict[str, Any]:
+    if isinstance(details, CommandError):
+        nothing = dict.fromkeys(("images", "tags", "lastPushedAt", "lastPulledAt"))
+        return {"name": name, **nothing, "error": str(details)}
+
     def last(member: str) -> float | None:
         return max((each[member] for each in details if each.get(member)), default=None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -142,8 +143,32 @@ class CommonValues:
     pager: bool
 
 
-class Parser(argparse.ArgumentParser):
-    """Raises `CommandError` where argparse would end the process."""
+_CHOICE: Final = re.compile(r"argument \S+: invalid choice: '(.*)' \(choose from (.*)\)")
+_WORD: Final = re.compile(r"[\w-]+")
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Raises `CommandError`, in two lines, where argparse would end the process in many."""
+
+    @override
+    def error(self, message: str) -> NoReturn:
+        _, is_unknown, words = message.partition("unrecognized arguments: ")
+        choice = _CHOICE.fullmatch(message)
+        if is_unknown:
+            word = words.partition(" ")[0].partition("=")[0]
+            message += nearest(word, self._option_string_actions)
+        elif choice is not None:
+            word, choices = choice[1], _WORD.findall(choice[2])
+            message = f"'{word}' is none of {', '.join(choices)}{nearest(word, choices)}"
+        raise CommandError(f"ecrate: {message}", BAD_COMMAND, advice=self.advice())
+
+    def advice(self) -> str:
+        """Give the line behind the complaint."""
+        return f"`{self.prog} --help` tells what there is."
+
+
+class Parser(CommandParser):
+    """A command's parser, whose usage is one line."""
 
     def __init__(
         self, usage: str = "", *, add_help: bool = False, description: str = "", example: str = ""
@@ -163,13 +188,8 @@ class Parser(argparse.ArgumentParser):
         return [*dict.fromkeys([*self._option_string_actions, *common])]
 
     @override
-    def error(self, message: str) -> NoReturn:
-        _, is_unknown, words = message.partition("unrecognized arguments: ")
-        if is_unknown:
-            word = words.partition(" ")[0].partition("=")[0]
-            message += nearest(word, self._option_string_actions)
-        advice = f"usage: {self._line}" if self._line else ""
-        raise CommandError(f"ecrate: {message}", BAD_COMMAND, advice=advice)
+    def advice(self) -> str:
+        return f"usage: {self._line}" if self._line else ""
 
 
 def split_common_options(words: list[str], usage: str) -> tuple[CommonValues, list[str]]:

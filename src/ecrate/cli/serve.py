@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import shlex
@@ -11,18 +10,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from ecrate.cli.options import CommandParser
+
 SUMMARY = "run the server"
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> CommandParser:
     """Give the command's parser; options left out are None, so that other sources count."""
-    made = argparse.ArgumentParser(prog="ecrate serve", description="Run the registry server.")
+    made = CommandParser(prog="ecrate serve", description="Run the registry server.")
     made.add_argument("--config", type=Path, metavar="FILE", help="settings in TOML")
     made.add_argument("--host", help="address to listen on (127.0.0.1)")
     made.add_argument("--port", help="port to listen on (5100); 0 takes a free one")
     made.add_argument("--data", metavar="DIR", help="data directory (./data)")
     made.add_argument("--workers", metavar="N", help="worker processes (one a core)")
-    made.add_argument("--database", metavar="URL", help="sqlite:///PATH (in the data directory)")
+    made.add_argument(
+        "--database",
+        metavar="URL",
+        help="sqlite:///PATH (in the data directory) or postgresql://...",
+    )
     made.add_argument(
         "--blobs",
         metavar="URL",
@@ -68,7 +73,8 @@ def _banner(data: Path, started: Any, *, dev: bool) -> str:
     lines = [f"ecrate listens on {started.endpoint}"]
     if dev:
         lines.append("development mode: any access key is accepted")
-    lines.append(f"credentials are in {started.credentials}")
+    if started.credentials.exists():
+        lines.append(f"credentials are in {started.credentials}")
     if started.new_key is not None:
         lines.append(
             f"the root key, shown this once: {started.new_key.id} {started.new_key.secret}"

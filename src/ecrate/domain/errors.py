@@ -463,6 +463,59 @@ class AuditUnavailable(EcrateError):
 
 
 @dataclass(eq=False)
+class BackupUnusable(EcrateError):
+    """A backup, or the folder of backups, is not what it should be."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
+class TargetNotEmpty(EcrateError):
+    """Something is to be restored or moved to where there is something already."""
+
+    text = "{what} is not empty, and nothing that is there is overwritten"
+    what: str
+
+
+@dataclass(eq=False)
+class ServerRunning(EcrateError):
+    """What is to be moved may change meanwhile."""
+
+    text = (
+        "A server is at work on what is to be moved. Stop it first; if it was killed, this can go "
+        "on in {seconds} seconds."
+    )
+    seconds: int
+
+
+@dataclass(eq=False)
+class MigrationFailed(EcrateError):
+    """What was moved is not what there was."""
+
+    text = "{problem}; nothing was written"
+    problem: str
+
+
+@dataclass(eq=False)
+class HoldLost(EcrateError):
+    """What was to keep bytes from being deleted meanwhile ended before its holder had done."""
+
+    text = (
+        "This stood still for so long that the collector may have deleted what it was about to "
+        "copy. Run it again; it goes on with what is done."
+    )
+
+
+@dataclass(eq=False)
+class ManifestDamaged(EcrateError):
+    """The server's own copy of a manifest is not what was pushed any more."""
+
+    text = "The server's copy of the image manifest {digest} is damaged. Push the image again."
+    digest: str
+
+
+@dataclass(eq=False)
 class StorageFull(EcrateError):
     """The server has no room left for what a request brings; reading goes on."""
 
@@ -471,7 +524,10 @@ class StorageFull(EcrateError):
 
 @dataclass(eq=False)
 class StoreUnavailable(EcrateError):
-    """The database or the blob store cannot be reached; the same call may succeed later."""
+    """The database or the blob store is away, or too busy: the same call may succeed in a moment.
+
+    Out of a write's end it means that nobody knows whether the write took effect.
+    """
 
     text = "The server cannot reach its storage at the moment. Try again."
 

@@ -159,7 +159,7 @@ def parse_manifest(
         _refuse("The sizes of 'layers' must be counts of bytes")
     artifact_type = document.get("artifactType")
     if artifact_type is not None and not _is_media_type(artifact_type):
-        _refuse(f"'artifactType' must be a string of at most {_MAX_MEDIA_TYPE} characters")
+        _refuse(f"'artifactType' must be a text of at most {_MAX_MEDIA_TYPE} characters")
     subject = document.get("subject")
     annotations = document.get("annotations") or {}
     if not isinstance(annotations, dict) or not all(
@@ -241,7 +241,7 @@ def _inferred(document: dict[str, Any]) -> str:
 
 
 def _is_media_type(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _MAX_MEDIA_TYPE
+    return isinstance(value, str) and len(value) <= _MAX_MEDIA_TYPE and "\0" not in value
 
 
 def _descriptors(document: dict[str, Any], member: str) -> tuple[Descriptor, ...]:
@@ -259,7 +259,10 @@ def _descriptor(entry: object, where: str) -> Descriptor:
     if not isinstance(digest, str) or not isinstance(media_type, str):
         raise InvalidParameter("ImageManifest", f"'{where}' needs mediaType and digest")
     if not _is_media_type(media_type):
-        raise InvalidParameter("ImageManifest", f"'{where}.mediaType' is too long")
+        raise InvalidParameter(
+            "ImageManifest",
+            f"'{where}.mediaType' must be a text of at most {_MAX_MEDIA_TYPE} characters",
+        )
     if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MAX_SIZE:
         raise InvalidParameter("ImageManifest", f"'{where}.size' must be a count of bytes")
     try:

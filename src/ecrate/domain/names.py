@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from typing import Final
@@ -100,6 +101,10 @@ class Digest:
     @property
     def algorithm(self) -> str:
         return self.text.partition(":")[0]
+
+    def fits(self, content: bytes) -> bool:
+        """Tell whether it is the digest of these bytes."""
+        return self.text == f"{self.algorithm}:{hashlib.new(self.algorithm, content).hexdigest()}"
 
     @override
     def __str__(self) -> str:

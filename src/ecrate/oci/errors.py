@@ -40,12 +40,21 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.InvalidLayer: (400, "DIGEST_INVALID"),
     errors.UploadBusy: (429, "TOOMANYREQUESTS"),
     errors.RateExceeded: (429, "TOOMANYREQUESTS"),
+    errors.ManifestDamaged: (500, "UNKNOWN"),
     # docker prints the status of a 5xx, not its text.
     errors.StorageFull: (507, "UNKNOWN"),
     errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.AuditUnavailable: (503, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
+}
+
+
+# Seconds after which the same request may succeed.
+_RETRY_AFTER: Final[dict[type[Exception], str]] = {
+    errors.UploadBusy: "1",
+    errors.RateExceeded: "1",
+    errors.StoreUnavailable: "5",
 }
 
 
@@ -80,6 +89,6 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if code == "TOOMANYREQUESTS" or isinstance(error, errors.StoreUnavailable):
-        response.headers["Retry-After"] = "1"
+    if type(error) in _RETRY_AFTER:
+        response.headers["Retry-After"] = _RETRY_AFTER[type(error)]
     return response

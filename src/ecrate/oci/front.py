@@ -88,8 +88,8 @@ class OciFront:
         self, request: BaseRequest, route: Route, query: str, request_id: str
     ) -> StreamResponse:
         if route.kind == "token" and request.method == "GET":
-            return get_token(self._core, request)
-        caller, registry = authenticate(self._core, request)
+            return await self._threads.read(get_token, self._core, request)
+        caller, registry = await self._threads.read(authenticate, self._core, request)
         if route.kind == "nowhere":
             raise RegistryError(404, "NAME_INVALID", "There is nothing at this path of the API")
         handler = HANDLERS.get((route.kind, request.method))

@@ -37,7 +37,7 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
         raise ImageNotFound(
             "null", request.reference, request.ref.name, request.ref.registry.id
         ) from None
-    image = await request.read(images.find_image, image_id)
+    image, content = await request.read(images.get_image, image_id)
     headers = {
         "Content-Type": image.media_type,
         "Docker-Content-Digest": image.digest.text,
@@ -45,7 +45,6 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
     }
     if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
-    content = images.read_manifest(request.core, image)
     is_pull = request.http.method == "GET" and not is_inspection(request.http.headers)
     if is_pull and images.is_pull_due(request.core, image):
         await request.run(images.record_pull, image)

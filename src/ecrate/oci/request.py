@@ -41,10 +41,8 @@ class RegistryRequest:
         return functools.partial(open_or_create_repository, self.core)
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
-        """Run an operation of a few indexed reads: right here if the database is local."""
-        if self.core.database.is_local:
-            return function(self.core, self.caller, self.ref, *arguments)
-        return await self.threads.run(function, self.core, self.caller, self.ref, *arguments)
+        """Run an operation of a few indexed reads where it takes the least time."""
+        return await self.threads.read(function, self.core, self.caller, self.ref, *arguments)
 
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run an operation in a thread."""

@@ -41,15 +41,18 @@ def open_repository(
     ref: RepositoryRef,
     action: str,
     keys: Mapping[str, tuple[str, ...]] = _NO_KEYS,
+    *,
+    locks: bool = True,
 ) -> Repository:
     """Give the repository if the caller may do `action` (an ECR operation's name) on it.
 
-    `keys` are condition keys of this request beyond the common ones. Raises `AccessDenied`, or
+    In a write it is locked then (see `store.database`), unless without `locks`. `keys` are
+    condition keys of this request beyond the common ones. Raises `AccessDenied`, or
     `RepositoryNotFound`. To a caller from another account whom no policy lets in, nothing
     exists, whether it does or not; a denial within the account is the same either way, unless
     the caller may learn what is missing.
     """
-    return admit(tx, caller, ref, action, open_by_name(tx, ref), keys=keys)
+    return admit(tx, caller, ref, action, open_by_name(tx, ref, locks=locks), keys=keys)
 
 
 def admit(

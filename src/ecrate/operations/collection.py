@@ -41,7 +41,7 @@ class Collected:
 def take_collector_lease(core: Core, holder: str) -> bool:
     """Tell whether `holder` is to collect for the next half minute; no two are at once."""
     now = core.clock()
-    with core.database.read() as tx:
+    with core.database.look() as tx:
         held = store.find_lease(tx, LEASE)
     if held is not None:
         owner, until = held
@@ -56,18 +56,29 @@ def take_collector_lease(core: Core, holder: str) -> bool:
         return is_taken
 
 
+def release_collector_lease(core: Core, holder: str) -> None:
+    """Let another holder begin at once, and others see that nobody is at work."""
+    with core.database.write() as tx:
+        store.release_lease(tx, LEASE, holder)
+
+
 def collect(core: Core) -> Collected:
     """Settle up to one batch of each step. Stopping after any statement loses nothing."""
     limits, now = core.limits, core.clock()
-    with core.database.write() as tx:
-        trash = store.delete_images_past_time(tx, now, TRASH_BATCH)
-        trash += store.delete_repositories_past_time(tx, now, TRASH_BATCH - trash)
+    # One transaction would keep locks that the next step does not need, in another order.
+    trash = _empty_trash(core, now)
     with core.database.write() as tx:
         uploads = store.delete_idle_uploads(tx, now - limits.upload_idle, now, BATCH)
+    with core.database.write() as tx:
         store.forget_completed_uploads(tx, now - limits.completed_upload_kept, BATCH)
+    with core.database.write() as tx:
         links = store.unlink_lapsed_layers(tx, now - limits.layer_grace, BATCH)
+    with core.database.write() as tx:
         blobs = store.condemn_unlinked_blobs(tx, now, BATCH)
-        garbage = store.claim_garbage(tx, now - limits.quarantine, BATCH)
+    with core.database.write() as tx:
+        # What is claimed now no row needs, nor does any that a hold begun later relies on.
+        is_held = store.is_held(tx, now)
+        garbage = [] if is_held else store.claim_garbage(tx, now - limits.quarantine, BATCH)
     for key, _, state in garbage:
         core.blobs.delete(key, state)
     collected = Collected(trash, links, blobs, uploads, len(garbage))
@@ -79,15 +90,29 @@ def collect(core: Core) -> Collected:
     return collected
 
 
+def _empty_trash(core: Core, now: float) -> int:
+    with core.database.write() as tx:
+        count = store.delete_images_past_time(tx, now, TRASH_BATCH)
+    while count < TRASH_BATCH:
+        with core.database.write() as tx:
+            rows = store.delete_repository_past_time(tx, now, TRASH_BATCH - count)
+        if not rows:
+            break
+        count += rows
+    return count
+
+
 def collect_strays(core: Core) -> int:
     """Delete bytes that no row accounts for, left by a crash between two writes; give how many.
 
     Only bytes older than an upload may be idle are looked at, so none that a request is about
-    to account for.
+    to account for. It ends early while a hold keeps all bytes.
     """
     count = 0
     for key, state in core.blobs.list_keys(core.clock() - core.limits.upload_idle):
-        with core.database.read() as tx:
+        with core.database.look() as tx:
+            if store.is_held(tx, core.clock()):
+                break
             is_known = store.is_known_key(tx, key)
         if not is_known:
             core.blobs.delete(key, state)

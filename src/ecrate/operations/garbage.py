@@ -10,6 +10,7 @@ from ecrate.domain.names import Digest, RepositoryRef
 from ecrate.operations.collection import LEASE
 from ecrate.operations.core import Core
 from ecrate.store import backlog, garbage, layers
+from ecrate.store.database import Transaction
 from ecrate.store.repositories import find_repository
 
 _LINKS: Final = 100
@@ -64,13 +65,28 @@ def restore_layer(core: Core, ref: RepositoryRef, digest: Digest) -> float:
         found = None
     with core.database.write() as tx:
         repository = find_repository(tx, ref)
-        blob = layers.find_blob(tx, digest.text)
-        if blob is not None:
-            blob_id = blob[0]
-        elif found is not None and garbage.take_garbage(tx, found[0]):
-            key, size = found
-            blob_id = layers.insert_blob(tx, digest, key, size, now)
-        else:
-            raise GarbageNotFound(digest.text)
+        blob_id = _find_or_restore(tx, digest, found, now)
         layers.link_layer(tx, repository.id, blob_id, now)
     return now + core.limits.layer_grace
+
+
+def _find_or_restore(
+    tx: Transaction, digest: Digest, found: tuple[str, int] | None, now: float
+) -> int:
+    """Give the blob of the digest, locked, with the bytes `found` in quarantine if need be."""
+    while True:
+        blob = layers.find_blob(tx, digest.text)
+        is_lost = blob is not None and blob[2]
+        if blob is not None and not is_lost:
+            return blob[0]
+        if found is None or (is_lost and not garbage.take_garbage(tx, found[0])):
+            raise GarbageNotFound(digest.text)
+        if blob is not None:
+            layers.replace_blob_key(tx, blob[0], found[0])
+            return blob[0]
+        # Somebody else may be storing the digest this moment.
+        blob_id = layers.insert_blob(tx, digest, *found, now)
+        if blob_id is not None:
+            if not garbage.take_garbage(tx, found[0]):
+                raise GarbageNotFound(digest.text)
+            return blob_id

@@ -136,7 +136,8 @@ def rotate_access_key(core: Core, key_id: str) -> NewAccessKey:
     """Make a new key for the principal of an active one, which is switched off."""
     new = new_key_id("AKIA")
     with core.database.write() as tx:
-        principal = store.find_access_key(tx, key_id).principal
+        arn = store.find_access_key(tx, key_id).principal.arn
+        principal = store.find_principal(tx, arn)
         store.insert_access_key(tx, new, principal.id, core.clock())
         store.set_access_key(tx, key_id, is_active=False)
     return NewAccessKey(new, secret_of(core, new))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -18,8 +19,10 @@ from ecrate.domain.errors import (
     InvalidParameter,
     LayersNotFound,
     LimitExceeded,
+    ManifestDamaged,
     ReferencedImagesNotFound,
     StorageFull,
+    StoreUnavailable,
 )
 from ecrate.domain.images import MAX_MANIFEST_SIZE, Image, Manifest, Referrer
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
@@ -32,9 +35,10 @@ from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store import trash
 from ecrate.store.database import Transaction
-from ecrate.store.layers import find_layer
+from ecrate.store.layers import list_blob_ids
 from ecrate.store.repositories import add_to_image_count
 
+_LOG: Final = logging.getLogger("ecrate")
 _RECORD_PULLS_EVERY: Final = 3600.0
 REFERRERS_PAGE: Final = 100
 _REFERRERS_STEP: Final = 10
@@ -80,7 +84,8 @@ def put_image(
         moving = [
             tag for tag, at in tagged.items() if at is None or image is None or at.id != image.id
         ]
-        if image is not None and not moving and not is_archived:
+        is_healed = image is not None and store.heal_manifest(tx, image.id, manifest.content)
+        if image is not None and not moving and not is_archived and not is_healed:
             raise ImageAlreadyExists(
                 manifest.digest.text, ", ".join(tags) or "null", ref.name, ref.registry.id
             )
@@ -93,8 +98,8 @@ def put_image(
             restore_images(tx, [image], core.clock())
         image_id = _insert(core, tx, repository, manifest) if image is None else image.id
         for tag in moving:
-            store.put_tag(tx, repository.id, tag, image_id)
-        check_tag_count(core, tx, repository, manifest.digest)
+            count = store.put_tag(tx, repository.id, tag, image_id, before=tagged[tag])
+            check_tag_count(core, repository, manifest.digest, count)
 
 
 def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
@@ -117,20 +122,22 @@ def find_references(
     `optional` may be missing.
     """
     ref = repository.ref
+    there = list_blob_ids(tx, repository.id, [one.digest.text for one in manifest.layers])
+    listed = store.find_images(tx, repository.id, [one.digest.text for one in manifest.children])
     layers: dict[int, str] = {}
     children: dict[int, Image] = {}
     missing_layers = []
     missing_children = []
     for descriptor in manifest.layers:
-        layer = find_layer(tx, repository.id, descriptor.digest.text)
-        if layer is None:
+        blob_id = there.get(descriptor.digest.text)
+        if blob_id is None:
             missing_layers.append((descriptor.digest.text, descriptor.media_type))
         else:
-            layers.setdefault(layer.blob_id, descriptor.media_type)
+            layers.setdefault(blob_id, descriptor.media_type)
     if missing := [digest for digest, _ in missing_layers if digest not in optional]:
         raise LayersNotFound(_listed(missing), ref.name, ref.registry.id)
     for descriptor in manifest.children:
-        child = store.find_image(tx, repository.id, descriptor.digest.text)
+        child = listed.get(descriptor.digest.text)
         if child is None:
             missing_children.append((descriptor.digest.text, descriptor.media_type))
         else:
@@ -161,11 +168,10 @@ def _listed(digests: Sequence[str]) -> str:
     return ", ".join(dict.fromkeys(digests))
 
 
-def check_tag_count(core: Core, tx: Transaction, repository: Repository, digest: Digest) -> None:
+def check_tag_count(core: Core, repository: Repository, digest: Digest, count: int) -> None:
     """Raise `LimitExceeded` where the image has more tags than it may."""
-    image = store.find_image(tx, repository.id, digest.text)
     limit = core.limits.tags_per_image
-    if image is not None and image.tag_count > limit:
+    if count > limit:
         raise LimitExceeded(
             f"The image with digest '{digest}' in the repository with name "
             f"'{repository.ref.name}' already "
@@ -209,10 +215,19 @@ def _active(core: Core, image: Image) -> Image:
     return image
 
 
+def get_image(
+    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
+) -> tuple[Image, bytes]:
+    """Give the row of an image that may be pulled, and its manifest; raises as `find_image`."""
+    image = find_image(core, caller, ref, image_id)
+    return image, read_manifest(core, image)
+
+
 def read_manifest(core: Core, image: Image) -> bytes:
     """Give the image's manifest byte for byte as it was pushed.
 
-    Raises `ImageNotFound` when the image was deleted since it was found.
+    Raises `ImageNotFound` when the image was deleted since it was found, and `ManifestDamaged`
+    rather than give other bytes than were pushed.
     """
     content = core.manifests.get(image.id)
     if content is None:
@@ -220,6 +235,9 @@ def read_manifest(core: Core, image: Image) -> bytes:
             content = store.read_manifest(tx, image.id)
         if content is None:
             raise ImageNotFound(image.digest.text, "null", "", "")
+        if not image.digest.fits(content):
+            _LOG.error("the manifest of image %s is damaged; see `ecrate fsck`", image.digest)
+            raise ManifestDamaged(image.digest.text)
         core.manifests.put(image.id, content)
     return content
 
@@ -232,13 +250,14 @@ def is_pull_due(core: Core, image: Image) -> bool:
 def record_pull(core: Core, caller: Caller, ref: RepositoryRef, image: Image) -> None:
     """Note that the image was pulled now, unless the caller's pulls do not count.
 
-    Nothing is noted where there is no room for it: a pull needs none.
+    Nothing is noted where that cannot be done now: a pull needs no room.
     """
-    with core.database.read() as tx:
-        if not is_pull_recorded(core, tx, caller, ref.registry):
-            return
-    with contextlib.suppress(StorageFull), core.database.write() as tx:
-        store.record_pull(tx, image.id, core.clock())
+    with contextlib.suppress(StorageFull, StoreUnavailable):
+        with core.database.look() as tx:
+            if not is_pull_recorded(core, tx, caller, ref.registry):
+                return
+        with core.database.write() as tx:
+            store.record_pull(tx, image.id, core.clock())
 
 
 def describe_images(

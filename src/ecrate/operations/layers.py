@@ -57,13 +57,16 @@ def mount_layer(
         for name in names:
             with contextlib.suppress(RepositoryNotFound, AccessDenied, InvalidParameter):
                 place = RepositoryRef.parse(ref.registry, name)
-                found = open_repository(tx, caller, place, "GetDownloadUrlForLayer")
+                found = open_repository(tx, caller, place, "GetDownloadUrlForLayer", locks=False)
                 layer = store.find_layer(tx, found.id, digest)
                 # AWS: user guide, "Blob mounting": both repositories are encrypted alike.
                 if layer is None or found.encryption != repository.encryption:
                     continue
-                if not store.is_archived_layer(tx, found.id, layer.blob_id, core.clock()):
-                    store.link_layer(tx, repository.id, layer.blob_id, core.clock())
+                if store.is_archived_layer(tx, found.id, layer.blob_id, core.clock()):
+                    continue
+                blob = store.find_blob(tx, digest)
+                if blob is not None:
+                    store.link_layer(tx, repository.id, blob[0], core.clock())
                     return True
     return False
 
@@ -153,18 +156,10 @@ def renew_layers(core: Core, caller: Caller, ref: RepositoryRef, digests: Sequen
 def _availability(
     core: Core, caller: Caller, ref: RepositoryRef, digests: Sequence[str]
 ) -> list[LayerAvailability]:
-    answers = []
-    with core.database.read() as tx:
+    with core.database.look() as tx:
         repository = open_repository(tx, caller, ref, "BatchCheckLayerAvailability")
-        for digest in digests:
-            layer = store.find_layer(tx, repository.id, digest)
-            if layer is None:
-                answers.append(LayerAvailability(digest, None))
-                continue
-            media_type = store.find_layer_media_type(tx, repository.id, layer.blob_id)
-            is_archived = store.is_archived_layer(tx, repository.id, layer.blob_id, core.clock())
-            answers.append(LayerAvailability(digest, layer, media_type, is_archived))
-    return answers
+        found = store.list_layers(tx, repository.id, digests, core.clock())
+    return [LayerAvailability(digest, *found.get(digest, (None,))) for digest in digests]
 
 
 def find_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Layer:
@@ -209,7 +204,7 @@ def find_layer_to_download(core: Core, seal: str) -> Layer:
     """
     payload = core.seals.open(_DOWNLOAD, seal, core.clock())
     repository_id = payload["repository"]
-    with core.database.read() as tx:
+    with core.database.look() as tx:
         is_there = exists(tx, repository_id)
         layer = store.find_layer(tx, repository_id, payload["digest"]) if is_there else None
         if layer and store.is_archived_layer(tx, repository_id, layer.blob_id, core.clock()):

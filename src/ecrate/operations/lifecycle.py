@@ -34,7 +34,7 @@ from ecrate.operations.storage_classes import archive_image
 from ecrate.store import lifecycle as store
 from ecrate.store.database import Transaction
 from ecrate.store.images import find_image, find_tagged_image
-from ecrate.store.repositories import find_repository
+from ecrate.store.repositories import find_repository, lock_repositories
 
 _LOG: Final = logging.getLogger("ecrate")
 _DUE: Final = 100
@@ -285,9 +285,9 @@ def _execute(
             return _Outcome.OVER
         settle_audit(core)
         with core.database.write() as tx:
-            # A repository goes with its policy, so one with this policy is there.
+            is_there = bool(lock_repositories(tx, [due.repository_id]))
             stored = store.find_policy(tx, due.repository_id)
-            if stored is None or stored.text != due.text:
+            if not is_there or stored is None or stored.text != due.text:
                 return _Outcome.OVER
             repository = find_repository(tx, due.ref)
             priorities = {group[0].rule_priority for group in batch}

@@ -77,8 +77,7 @@ def delete_registry_policy(core: Core, caller: Caller) -> str:
     """Give the removed policy; raises `RegistryPolicyNotFound`."""
     with core.database.write() as tx:
         authorize(tx, caller, caller.registry, "DeleteRegistryPolicy")
-        document = store.find_registry_policy(tx, caller.registry)
-        store.delete_registry_policy(tx, caller.registry)
+        document = store.delete_registry_policy(tx, caller.registry)
     return _registry_policy(document, caller.registry)
 
 

@@ -17,6 +17,7 @@ from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
 from ecrate.store import registry as store
 from ecrate.store.database import Transaction
+from ecrate.store.repositories import lock_registry
 
 
 def describe_registry(core: Core, caller: Caller, registry: RegistryRef) -> Registry:
@@ -65,6 +66,7 @@ def register_pull_time_update_exclusion(
     limit = core.limits.pull_time_exclusions
     with core.database.write() as tx:
         authorize(tx, caller, registry, "RegisterPullTimeUpdateExclusion")
+        lock_registry(tx, registry)
         store.insert_pull_time_exclusion(tx, registry, exclusion)
         if len(store.list_pull_time_exclusions(tx, registry, "", limit + 1)) > limit:
             raise LimitExceeded(

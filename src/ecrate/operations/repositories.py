@@ -112,9 +112,9 @@ def delete_repository(core: Core, caller: Caller, ref: RepositoryRef, *, force: 
         repository = open_to_delete(tx, caller, ref, "DeleteRepository")
         if repository.image_count and not force:
             raise RepositoryNotEmpty(ref.name, ref.registry.id)
+        store.count_repository(tx, ref.registry, -1)
         now = core.clock()
         trash.put_repository(tx, repository.id, now, now + core.limits.trash_kept)
-        store.count_repository(tx, ref.registry, -1)
         return repository
 
 

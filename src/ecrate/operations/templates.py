@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from ecrate.domain.errors import (
     AccessDenied,
     LimitExceeded,
+    RepositoryAlreadyExists,
     RepositoryNotFound,
     TemplateNotFound,
 )
@@ -21,6 +22,7 @@ from ecrate.store import templates as store
 from ecrate.store.database import Transaction
 from ecrate.store.identities import put_repository_policy
 from ecrate.store.lifecycle import put_policy
+from ecrate.store.repositories import lock_registry
 
 
 def create_repository_creation_template(
@@ -30,6 +32,7 @@ def create_repository_creation_template(
     limit = core.limits.templates_per_registry
     with core.database.write() as tx:
         authorize(tx, caller, registry, "CreateRepositoryCreationTemplate")
+        lock_registry(tx, registry)
         store.insert_template(tx, registry, template)
         if len(store.list_templates(tx, registry, "", limit + 1)) > limit:
             raise LimitExceeded(
@@ -48,6 +51,7 @@ def update_repository_creation_template(
     """Put what `change` makes of the template in its place; raises `TemplateNotFound`."""
     with core.database.write() as tx:
         authorize(tx, caller, registry, "UpdateRepositoryCreationTemplate")
+        lock_registry(tx, registry)
         changed = change(_find(tx, registry, prefix))
         store.replace_template(tx, registry, changed)
     return changed
@@ -59,6 +63,7 @@ def delete_repository_creation_template(
     """Give the template as it was; raises `TemplateNotFound`. Repositories stay as they are."""
     with core.database.write() as tx:
         authorize(tx, caller, registry, "DeleteRepositoryCreationTemplate")
+        lock_registry(tx, registry)
         template = _find(tx, registry, prefix)
         store.delete_template(tx, registry, prefix)
     return template
@@ -121,7 +126,10 @@ def _create(core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef) -> 
     template = _creating_template(core, tx, caller, ref)
     if template is None:
         return False
-    repository = insert_repository(core, tx, ref, template.settings(ref.registry))
+    try:
+        repository = insert_repository(core, tx, ref, template.settings(ref.registry))
+    except RepositoryAlreadyExists:
+        return True  # by another push, this moment
     if template.repository_policy is not None:
         put_repository_policy(tx, repository.id, template.repository_policy)
     if template.lifecycle_policy is not None:

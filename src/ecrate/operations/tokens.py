@@ -11,13 +11,16 @@ from ecrate.domain.names import RegistryRef
 from ecrate.domain.principals import Caller, PrincipalRecord, anonymous
 from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
+from ecrate.operations.seals import Seals
 from ecrate.store.identities import find_access_key, find_principal_by_id
+from ecrate.store.tokens import find_fingerprint
 
 TOKEN_LIFETIME: Final = 12 * 3600.0  # AWS: API reference of GetAuthorizationToken.
 BEARER_LIFETIME: Final = 300.0
 SESSION_PREFIX: Final = "ASIA"
 SESSION: Final = "session"
 SECRET: Final = "access-key"  # noqa: S105 - the purpose a key is derived for
+_FINGERPRINT: Final = "fingerprint"
 _PURPOSE: Final = "authorization-token"
 _BEARER: Final = "bearer-token"
 
@@ -35,6 +38,19 @@ def secret_of(core: Core, key_id: str) -> str:
     so that no secret is stored anywhere.
     """
     return core.seals.derive(SECRET, key_id)
+
+
+def fingerprint_of(seals: Seals) -> str:
+    """Give what the database knows of a secret: enough to tell it from another."""
+    return seals.derive(_FINGERPRINT, "")
+
+
+def is_own_secret(core: Core) -> bool:
+    """Tell whether the database's access keys follow from this server's secret, as far as it
+    knows: the first start writes down which they follow from.
+    """
+    with core.database.look() as tx:
+        return find_fingerprint(tx) in {None, fingerprint_of(core.seals)}
 
 
 def caller_of(core: Core, key_id: str, session_token: str | None, region: str) -> Caller:
@@ -71,7 +87,7 @@ def _session(core: Core, key_id: str, session_token: str, region: str) -> Caller
         raise UnknownAccessKey from None
     if payload["id"] != key_id:
         raise UnknownAccessKey
-    with core.database.read() as tx:
+    with core.database.look() as tx:
         principal = find_principal_by_id(tx, payload["principal"])
         if principal is None:
             raise UnknownAccessKey

@@ -25,7 +25,6 @@ from ecrate.store import images, lifecycle, repositories
 from ecrate.store import trash as store
 from ecrate.store.database import Transaction
 from ecrate.store.layers import link_layer
-from ecrate.store.repositories import add_to_image_count
 
 T = TypeVar("T", TrashedImage, TrashedRepository)
 _PAGE: Final = 500
@@ -101,10 +100,12 @@ def restore_image(core: Core, ref: RepositoryRef, digest: Digest) -> list[Restor
     """
     with core.database.write() as tx:
         repository = repositories.find_repository(tx, ref)
+        store.lock_bin(tx, repository.id)
         image = store.find_image(tx, repository.id, digest.text, core.clock())
         if image is None:
             raise TrashNotFound(f"{ref.name}@{digest}", ref.registry.id)
         family = _children_first(core, tx, repository, image)
+        store.lock_images(tx, [one.id for one in family])
         return [_restore(core, tx, repository, one) for one in family]
 
 
@@ -136,8 +137,6 @@ def _manifest(tx: Transaction, image: TrashedImage) -> Manifest:
 def _restore(
     core: Core, tx: Transaction, repository: Repository, trashed: TrashedImage
 ) -> RestoredImage:
-    # Locks the repository's row, so that no push of the same image comes between.
-    add_to_image_count(tx, repository.id, 0)
     there = images.find_image(tx, repository.id, trashed.digest.text)
     if there is None:
         _put_back(core, tx, repository, trashed)
@@ -149,10 +148,10 @@ def _restore(
     for tag in trashed.tags:
         at = images.find_tagged_image(tx, repository.id, tag)
         if at is None:
-            images.put_tag(tx, repository.id, tag, image_id)
+            count = images.put_tag(tx, repository.id, tag, image_id, before=None)
+            check_tag_count(core, repository, trashed.digest, count)
         elif at.id != image_id:
             taken.append(tag)
-    check_tag_count(core, tx, repository, trashed.digest)
     tags = [tag for tag in trashed.tags if tag not in taken]
     return RestoredImage(trashed.digest, tags, taken, was_there=there is not None)
 

@@ -11,7 +11,7 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 from ecrate.blobs.hashing import Buffer, new_hasher, resume_hasher
 from ecrate.blobs.port import BusyError, Stored, UploadFile
@@ -22,6 +22,7 @@ from ecrate.domain.errors import (
     LayerAlreadyExists,
     LayerPartTooSmall,
     LimitExceeded,
+    StoreUnavailable,
     UploadBusy,
     UploadNotFound,
 )
@@ -32,7 +33,9 @@ from ecrate.operations.authorization import Opener, open_repository
 from ecrate.operations.claims import ClaimedRow
 from ecrate.operations.core import Core
 from ecrate.store import layers as store
-from ecrate.store.layers import Garbage
+from ecrate.store.blobs import Garbage, insert_garbage
+from ecrate.store.database import Transaction
+from ecrate.store.repositories import lock_repositories
 
 # Short, since it is a thread that waits; a front that can wait without one tries again.
 _WAIT_FOR_WRITER: Final = 0.5
@@ -69,7 +72,7 @@ def find_upload(
     core: Core, caller: Caller, ref: RepositoryRef, upload_id: str, action: str
 ) -> Upload:
     """Give the upload as its row has it now; raises `UploadNotFound`."""
-    with core.database.read() as tx:
+    with core.database.look() as tx:
         repository = open_repository(tx, caller, ref, action)
         upload = store.find_upload(tx, upload_id, repository.id, caller.arn)
     if upload is None:
@@ -162,11 +165,16 @@ class LayerWriter:
                 last_part_first_byte=part.first_byte,
                 has_short_part=before.has_short_part or (before.parts > 0 and last_was_short),
             )
-        with self._core.database.write() as tx:
-            if not store.update_upload(tx, before, after):
-                raise UploadNotFound(before.id, self._ref.name, self._ref.registry.id)
-            # Nothing ever referred to these bytes, so they need no quarantine.
-            store.insert_garbage(tx, [Garbage(key) for key in kept.unused], 0.0)
+        try:
+            with self._core.database.write() as tx:
+                if not store.update_upload(tx, before, after):
+                    raise UploadNotFound(before.id, self._ref.name, self._ref.registry.id)
+                # Nothing ever referred to these bytes, so they need no quarantine.
+                insert_garbage(tx, [Garbage(key) for key in kept.unused], 0.0)
+        except StoreUnavailable:
+            # They may count by now: whoever writes next will know.
+            self._has_uncounted = False
+            raise
         self._row.forget()
         self.upload = after
         self._has_uncounted = False
@@ -349,11 +357,12 @@ def _store_layer(
 ) -> Upload:
     """Write the rows: the bytes become the blob of their digest, unless it has some already."""
     now = core.clock()
-    with core.database.read() as tx:
+    with core.database.look() as tx:
         kept = store.find_blob(tx, digest.text)
     # A row whose bytes were lost (a bad disk, a wrong restore) is healed by the new ones.
-    is_lost = kept is not None and not core.blobs.exists(kept[1], upload.size)
+    is_lost = kept is not None and (kept[2] or not core.blobs.exists(kept[1], upload.size))
     with core.database.write() as tx:
+        lock_repositories(tx, [upload.repository_id])
         current = store.find_upload(tx, upload.id, upload.repository_id, upload.principal)
         if current is None:
             raise UploadNotFound(upload.id, ref.name, ref.registry.id)
@@ -362,28 +371,52 @@ def _store_layer(
             return current
         if current.claim != upload.claim:
             raise UploadBusy(upload.id)
-        found = store.find_blob(tx, digest.text)
-        if found is None:
-            blob_id = store.insert_blob(tx, digest, stored.key, upload.size, now)
-            unused = None
-        elif is_lost and found == kept:
-            blob_id, unused = found
-            store.replace_blob_key(tx, blob_id, stored.key)
-        else:
-            blob_id, unused = found[0], stored.key
-        existed = store.link_layer(tx, upload.repository_id, blob_id, now)
+        new = NewBlob(digest, stored.key, upload.size)
+        blob_id, unused = _settle_blob(tx, new, lost=kept if is_lost else None, now=now)
+        was_linked = store.link_layer(tx, upload.repository_id, blob_id, now)
+        was_known_lost = kept is not None and kept[2] and unused == kept[1]
+        existed = was_linked and not was_known_lost
         store.complete_upload(tx, upload.id, digest, now, existed=existed)
         garbage = [Garbage(key) for key in stored.unused]
         if unused is not None:
             garbage.append(Garbage(unused, upload.size))
         # Nothing ever referred to these bytes, so they need no quarantine.
-        store.insert_garbage(tx, garbage, 0.0)
+        insert_garbage(tx, garbage, 0.0)
     return replace(upload, completed_digest=digest.text, existed=existed)
+
+
+class NewBlob(NamedTuple):
+    """Bytes that were just stored."""
+
+    digest: Digest
+    key: str
+    size: int
+
+
+def _settle_blob(
+    tx: Transaction, new: NewBlob, *, lost: tuple[int, str, bool] | None, now: float
+) -> tuple[int, str | None]:
+    """Make the new bytes those of the digest where it has none, or has `lost` them; give
+    the blob, which is locked, and the key of the bytes that are not needed.
+    """
+    # Between a look and the next one somebody else may store the blob, or collect it.
+    while True:
+        found = store.find_blob(tx, new.digest.text)
+        if found is None:
+            blob_id = store.insert_blob(tx, new.digest, new.key, new.size, now)
+            if blob_id is not None:
+                return blob_id, None
+        elif found == lost:
+            store.replace_blob_key(tx, found[0], new.key)
+            return found[:2]
+        else:
+            return found[0], new.key
 
 
 def cancel_layer_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> None:
     """End an upload; its bytes go. Raises `UploadNotFound`."""
     find_open_upload(core, caller, ref, upload_id)
+    # By its id alone: should its repository be gone meanwhile, so is the upload.
     with core.database.write() as tx:
         if not store.delete_upload(tx, upload_id, core.clock()):
             raise UploadNotFound(upload_id, ref.name, ref.registry.id)

@@ -2,6 +2,17 @@
 
 Statements use `?` placeholders and the SQL that SQLite and PostgreSQL share; what differs stands
 in the engine's own module.
+
+A write relies on what it has looked at only where it holds the lock of the row above it: a SELECT
+that ends in `FOR UPDATE` waits in a write until no other write holds its rows, gives them as they
+are then, and keeps them to the end. (SQLite's writers take turns anyway, and a read locks
+nothing: there the words do not count.) The locks, and the order in which one write takes them, so
+that no two wait for each other:
+
+    repositories, by id    all that belongs to the repository: images, tags, layers, policies
+    registries             counts and lists of what belongs to the registry
+    uploads, by id         whether an upload is open
+    blobs, by id           whether anything links the blob
 """
 
 from __future__ import annotations
@@ -10,7 +21,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 6
 
 Row = tuple[Any, ...]
 
@@ -23,12 +34,19 @@ class DataTooNewError(Exception):
     """The data was written by a newer version, which this one must not touch."""
 
 
+class UnusableError(Exception):
+    """The database cannot be used; its text tells the operator why, in one line."""
+
+
 class SchemaError(Exception):
     """The data is not of a schema that this version works with; `str()` is one line."""
 
 
 class Transaction(Protocol):
-    """Statements that take effect together or not at all."""
+    """Statements that take effect together or not at all.
+
+    Any of them may raise `StoreUnavailable`, `StorageFull`, and in a write `ConstraintError`.
+    """
 
     def one(self, sql: str, *values: object) -> Row | None:
         """Run a statement and give its first row."""
@@ -57,9 +75,19 @@ class Database(Protocol):
     def write(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that is durable when the block ends; an exception undoes it.
 
-        Raises `ConstraintError` out of the statement that broke a constraint, and `StorageFull`
-        at the block's end when there was no room for what it wrote.
+        Raises `ConstraintError` out of the statement that broke a constraint, and again at the
+        block's end where it was caught in there. Where `StoreUnavailable` comes at the block's
+        end, whether the transaction took effect is not known.
         """
+
+    def find_sequence(self, tx: Transaction, table: str) -> int:
+        """Give the last identity that one of our tables gave out, 0 before the first."""
+
+    def set_sequence(self, tx: Transaction, table: str, value: int) -> None:
+        """Let the table go on behind the identity `value`, in a write."""
+
+    def find_problems(self) -> list[str]:
+        """Let the engine look at its own files; give a line for each thing that is wrong."""
 
     def close(self) -> None:
         """Close all connections."""

@@ -6,11 +6,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ecrate.store.database import Transaction
+from ecrate.store.blobs import Garbage, insert_garbage, lock_blobs, note_unlinked
+from ecrate.store.database import Row, Transaction
 from ecrate.store.images import delete_image
-from ecrate.store.layers import Garbage, end_uploads, insert_garbage
-from ecrate.store.repositories import add_to_image_count
+from ecrate.store.layers import end_uploads
+from ecrate.store.repositories import add_to_image_count, lock_repositories
 from ecrate.store.trash import delete_image_for_good, find_bin
+
+# Holds are leases on the bytes, each under a name of its own.
+_HOLDER = "hold"
+_LAPSED = (
+    "SELECT repository_id, blob_id FROM layers WHERE image_count = 0 AND touched_at < ? "
+    "ORDER BY touched_at LIMIT ?"
+)
 
 
 def delete_images_past_time(tx: Transaction, now: float, limit: int) -> int:
@@ -21,47 +29,47 @@ def delete_images_past_time(tx: Transaction, now: float, limit: int) -> int:
         now,
         limit,
     )
-    for image_id, bin_id in rows:
+    if rows:
+        lock_repositories(tx, {row[1] for row in rows})
+    for image_id, bin_id in sorted(rows):
         # What was restored since is not there any more.
         if tx.run("DELETE FROM trash_images WHERE image_id = ? AND kept_until <= ?", image_id, now):
             delete_image_for_good(tx, image_id, bin_id)
     return len(rows)
 
 
-def delete_repositories_past_time(tx: Transaction, now: float, limit: int) -> int:
-    """Drop up to `limit` rows of repositories that can no longer be restored; give how many.
+def delete_repository_past_time(tx: Transaction, now: float, limit: int) -> int:
+    """Drop up to `limit` rows of a repository that can no longer be restored; give how many.
 
-    A repository's own row goes with the last of what it holds.
+    The repository's own row goes with the last of what it holds.
     """
-    count = 0
-    while count < limit:
-        row = tx.one(
-            "SELECT repository_id FROM trash_repositories WHERE kept_until <= ? "
-            "ORDER BY kept_until LIMIT 1",
-            now,
-        )
-        # From here on it is not whole, so it must not come back, whatever the clock does.
-        if row is None or not tx.run(
-            "UPDATE trash_repositories SET kept_until = 0 "
-            "WHERE repository_id = ? AND kept_until <= ?",
-            row[0],
-            now,
-        ):
-            break
-        count += _delete_repository(tx, row[0], now, limit - count)
-    return count
+    row = tx.one(
+        "SELECT repository_id FROM trash_repositories WHERE kept_until <= ? "
+        "ORDER BY kept_until LIMIT 1",
+        now,
+    )
+    # From here on it is not whole, so it must not come back, whatever the clock does.
+    if row is None or not tx.run(
+        "UPDATE trash_repositories SET kept_until = 0 WHERE repository_id = ? AND kept_until <= ?",
+        row[0],
+        now,
+    ):
+        return 0
+    return _delete_repository(tx, row[0], now, limit)
 
 
 def _delete_repository(tx: Transaction, repository_id: int, now: float, limit: int) -> int:
     bin_id = find_bin(tx, repository_id)
-    count = 0
-    for one in (repository_id, bin_id):
-        if one is not None:
-            count += _delete_images(tx, one, limit - count)
-            count += _unlink_layers(tx, one, limit - count)
+    both = lock_repositories(tx, [one for one in (repository_id, bin_id) if one is not None])
+    end_uploads(tx, repository_id, now)
+    count, unlinked = 0, list[int]()
+    for one in both:
+        count += _delete_images(tx, one, limit - count)
+        some = _unlink_layers(tx, one, limit - count)
+        count, unlinked = count + len(some), unlinked + some
+    note_unlinked(tx, unlinked)
     if count == limit:
         return count
-    end_uploads(tx, repository_id, now)
     tx.run("DELETE FROM trash_repositories WHERE repository_id = ?", repository_id)
     tx.run("DELETE FROM trash_bins WHERE repository_id = ?", repository_id)
     tx.run("DELETE FROM repositories WHERE id = ? OR id = ?", repository_id, bin_id)
@@ -80,35 +88,42 @@ def _delete_images(tx: Transaction, repository_id: int, limit: int) -> int:
     return len(rows)
 
 
-def _unlink_layers(tx: Transaction, repository_id: int, limit: int) -> int:
+def _unlink_layers(tx: Transaction, repository_id: int, limit: int) -> list[int]:
     rows = tx.all(
         "DELETE FROM layers WHERE (repository_id, blob_id) IN (SELECT repository_id, blob_id "
         "FROM layers WHERE repository_id = ? AND image_count = 0 LIMIT ?) RETURNING blob_id",
         repository_id,
         limit,
     )
-    tx.many("INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING", rows)
-    return len(rows)
+    return [row[0] for row in rows]
 
 
 def unlink_lapsed_layers(tx: Transaction, before: float, limit: int) -> int:
     """Remove links that no image needs and nobody touched since `before`; give how many."""
+    found = {row[0] for row in tx.all(_LAPSED, before, limit)}
+    places = lock_repositories(tx, found) if found else []
+    if not places:
+        return 0
+    marks = ", ".join("?" * len(places))
     rows = tx.all(
-        "DELETE FROM layers WHERE (repository_id, blob_id) IN ("
-        "SELECT repository_id, blob_id FROM layers WHERE image_count = 0 AND touched_at < ? "
-        "ORDER BY touched_at LIMIT ?) RETURNING blob_id",
+        f"DELETE FROM layers WHERE (repository_id, blob_id) IN ({_LAPSED}) "  # noqa: S608 - constants
+        f"AND repository_id IN ({marks}) RETURNING blob_id",
         before,
         limit,
+        *places,
     )
-    tx.many("INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING", rows)
+    note_unlinked(tx, [row[0] for row in rows])
     return len(rows)
 
 
 def condemn_unlinked_blobs(tx: Transaction, now: float, limit: int) -> int:
     """Turn blobs without any link into garbage; give how many candidates were settled."""
-    candidates = tx.all("SELECT blob_id FROM unlinked_blobs ORDER BY blob_id LIMIT ?", limit)
+    rows = tx.all("SELECT blob_id FROM unlinked_blobs ORDER BY blob_id LIMIT ?", limit)
+    candidates = [row[0] for row in rows]
+    if candidates:
+        lock_blobs(tx, candidates)
     removed = []
-    for (blob_id,) in candidates:
+    for blob_id in candidates:
         tx.run("DELETE FROM unlinked_blobs WHERE blob_id = ?", blob_id)
         row = tx.one(
             "DELETE FROM blobs WHERE id = ? "
@@ -124,24 +139,29 @@ def condemn_unlinked_blobs(tx: Transaction, now: float, limit: int) -> int:
 
 def delete_idle_uploads(tx: Transaction, before: float, now: float, limit: int) -> int:
     """End uploads that nobody wrote to since `before`; their bytes become garbage."""
-    rows = tx.all(
-        "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE touched_at < ? "
-        "AND completed_digest IS NULL ORDER BY touched_at LIMIT ?) RETURNING id, size, blob_state",
-        before,
-        limit,
-    )
-    insert_garbage(tx, [Garbage(key, size, state=state) for key, size, state in rows], now)
+    rows = _take_uploads(tx, "completed_digest IS NULL", before, limit)
+    insert_garbage(tx, [Garbage(key, size, state=bytes(state)) for key, size, state in rows], now)
     return len(rows)
 
 
 def forget_completed_uploads(tx: Transaction, before: float, limit: int) -> int:
     """Drop the kept answers of uploads completed before `before`."""
-    return tx.run(
-        "DELETE FROM uploads WHERE id IN (SELECT id FROM uploads WHERE touched_at < ? "
-        "AND completed_digest IS NOT NULL ORDER BY touched_at LIMIT ?)",
+    return len(_take_uploads(tx, "completed_digest IS NOT NULL", before, limit))
+
+
+def _take_uploads(tx: Transaction, kind: str, before: float, limit: int) -> list[Row]:
+    """Remove the rows of uploads, and give ids, sizes and the blob store's states."""
+    old = f"touched_at < ? AND {kind}"
+    rows = tx.all(
+        "SELECT id, size, blob_state FROM uploads WHERE id IN ("  # noqa: S608 - constants
+        f"SELECT id FROM uploads WHERE {old} ORDER BY touched_at LIMIT ?) "
+        f"AND {old} ORDER BY id FOR UPDATE",
         before,
         limit,
+        before,
     )
+    tx.many("DELETE FROM uploads WHERE id = ?", [(row[0],) for row in rows])
+    return rows
 
 
 def claim_garbage(tx: Transaction, before: float, limit: int) -> list[tuple[str, int, bytes]]:
@@ -176,6 +196,11 @@ def find_garbage(tx: Transaction, digest: str) -> tuple[str, int] | None:
 def take_garbage(tx: Transaction, key: str) -> bool:
     """Take bytes out of quarantine; tell whether they were still there."""
     return bool(tx.run("DELETE FROM garbage WHERE key = ? AND removed_at > 0", key))
+
+
+def is_garbage(tx: Transaction, key: str) -> bool:
+    """Tell whether the bytes under `key` are on their way out."""
+    return tx.one("SELECT 1 FROM garbage WHERE key = ?", key) is not None
 
 
 def is_known_key(tx: Transaction, key: str) -> bool:
@@ -214,6 +239,42 @@ def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: flo
             now,
         )
     )
+
+
+def release_lease(tx: Transaction, name: str, holder: str) -> None:
+    """Give up a lease, if it is still the holder's."""
+    tx.run("DELETE FROM leases WHERE name = ? AND holder = ?", name, holder)
+
+
+def insert_hold(tx: Transaction, hold_id: str, now: float, until: float) -> None:
+    """Keep all bytes from being deleted for a while; forget such holds that are over."""
+    tx.run("DELETE FROM leases WHERE holder = ? AND expires_at < ?", _HOLDER, now)
+    tx.run(
+        "INSERT INTO leases (name, holder, expires_at) VALUES (?, ?, ?)", hold_id, _HOLDER, until
+    )
+
+
+def renew_hold(tx: Transaction, hold_id: str, now: float, until: float) -> bool:
+    """Tell whether the hold was not over yet; then it goes on."""
+    return bool(
+        tx.run(
+            "UPDATE leases SET expires_at = ? WHERE name = ? AND holder = ? AND expires_at >= ?",
+            until,
+            hold_id,
+            _HOLDER,
+            now,
+        )
+    )
+
+
+def delete_hold(tx: Transaction, hold_id: str) -> None:
+    tx.run("DELETE FROM leases WHERE name = ? AND holder = ?", hold_id, _HOLDER)
+
+
+def is_held(tx: Transaction, now: float) -> bool:
+    """Tell whether a hold keeps all bytes from being deleted."""
+    held = "SELECT 1 FROM leases WHERE holder = ? AND expires_at >= ? LIMIT 1"
+    return tx.one(held, _HOLDER, now) is not None
 
 
 def begin_counting(tx: Transaction, lease: str, now: float) -> None:

@@ -93,8 +93,8 @@ def insert_principal(
 
 
 def find_principal(tx: Transaction, arn: str) -> PrincipalRecord:
-    """Raise `PrincipalNotFound`."""
-    row = tx.one(f"SELECT {_COLUMNS} FROM principals p WHERE p.arn = ?", arn)  # noqa: S608 - a constant
+    """Give the principal, locked in a write; raises `PrincipalNotFound`."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM principals p WHERE p.arn = ? FOR UPDATE", arn)  # noqa: S608 - a constant
     if row is None:
         raise PrincipalNotFound(arn)
     return PrincipalRecord(*row)
@@ -243,9 +243,11 @@ def put_registry_policy(tx: Transaction, registry: RegistryRef, document: str) -
     )
 
 
-def delete_registry_policy(tx: Transaction, registry: RegistryRef) -> None:
-    tx.run(
-        "DELETE FROM registry_policies WHERE registry_id = ? AND region = ?",
+def delete_registry_policy(tx: Transaction, registry: RegistryRef) -> str | None:
+    """Give the document that was there."""
+    row = tx.one(
+        "DELETE FROM registry_policies WHERE registry_id = ? AND region = ? RETURNING document",
         registry.id,
         registry.region,
     )
+    return None if row is None else str(row[0])

@@ -15,6 +15,7 @@ _COLUMNS = (
     "i.id, i.digest, i.media_type, i.artifact_media_type, i.size, i.pushed_at, i.last_pulled_at, "
     "i.subject, i.tag_count, i.status, i.archived_at, i.activated_at"
 )
+_STEP = 500
 _STATUS = {"TAGGED": " AND i.tag_count > 0", "UNTAGGED": " AND i.tag_count = 0", "ANY": ""}
 # Of the storage class; each asks for the time once, see `domain.images.Storage`.
 ACTIVE_IMAGE = "(i.status = 'ACTIVE' OR (i.status = 'ACTIVATING' AND i.activated_at <= ?))"
@@ -59,6 +60,22 @@ def find_image(tx: Transaction, repository_id: int, digest: str) -> Image | None
     return None if row is None else _image(row)
 
 
+def find_images(tx: Transaction, repository_id: int, digests: Sequence[str]) -> dict[str, Image]:
+    """Give, by digest, those of the images that this repository has."""
+    found: dict[str, Image] = {}
+    for start in range(0, len(digests), _STEP):
+        some = digests[start : start + _STEP]
+        marks = ", ".join("?" * len(some))
+        rows = tx.all(
+            f"SELECT {_COLUMNS} FROM images i "  # noqa: S608 - constants
+            f"WHERE i.repository_id = ? AND i.digest IN ({marks})",
+            repository_id,
+            *some,
+        )
+        found.update((row[1], _image(row)) for row in rows)
+    return found
+
+
 def find_tagged_image(tx: Transaction, repository_id: int, tag: str) -> Image | None:
     row = tx.one(
         f"SELECT {_COLUMNS} FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
@@ -91,6 +108,19 @@ def read_manifest(tx: Transaction, image_id: int) -> bytes | None:
     """Give the document, None when the image is gone."""
     row = tx.one("SELECT content FROM manifests WHERE image_id = ?", image_id)
     return None if row is None else bytes(row[0])
+
+
+def heal_manifest(tx: Transaction, image_id: int, content: bytes) -> bool:
+    """Put the document in the place of one that was damaged; tell whether it was."""
+    return bool(
+        tx.run(
+            "INSERT INTO manifests (image_id, content) VALUES (?, ?) "
+            "ON CONFLICT (image_id) DO UPDATE SET content = excluded.content "
+            "WHERE manifests.content <> excluded.content",
+            image_id,
+            content,
+        )
+    )
 
 
 def insert_image(
@@ -137,10 +167,13 @@ def insert_references(
         "VALUES (?, ?, ?, ?)",
         [(image_id, repository_id, blob, media_type) for blob, media_type in references.layers],
     )
-    tx.many(
-        "UPDATE layers SET image_count = image_count + 1 WHERE repository_id = ? AND blob_id = ?",
-        [(repository_id, blob_id) for blob_id, _ in references.layers],
-    )
+    if references.layers:
+        tx.run(
+            "UPDATE layers SET image_count = image_count + 1 WHERE repository_id = ? "
+            "AND blob_id IN (SELECT blob_id FROM image_layers WHERE image_id = ?)",
+            repository_id,
+            image_id,
+        )
     tx.many(
         "INSERT INTO image_children (image_id, child_id) VALUES (?, ?)",
         [(image_id, child_id) for child_id in references.children],
@@ -196,14 +229,12 @@ def tell_referrers(tx: Transaction, repository_id: int, digest: str, *, is_lost:
     )
 
 
-def put_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> None:
-    """Point the tag at the image, away from any other."""
-    tx.run(
-        "UPDATE images SET tag_count = tag_count - 1 WHERE id = "
-        "(SELECT image_id FROM tags WHERE repository_id = ? AND tag = ?)",
-        repository_id,
-        tag,
-    )
+def put_tag(
+    tx: Transaction, repository_id: int, tag: str, image_id: int, *, before: Image | None
+) -> int:
+    """Point the tag at the image, away from `before`; give how many tags the image has now."""
+    if before is not None:
+        tx.run("UPDATE images SET tag_count = tag_count - 1 WHERE id = ?", before.id)
     tx.run(
         "INSERT INTO tags (repository_id, tag, image_id) VALUES (?, ?, ?) "
         "ON CONFLICT (repository_id, tag) DO UPDATE SET image_id = excluded.image_id",
@@ -211,7 +242,10 @@ def put_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> Non
         tag,
         image_id,
     )
-    tx.run("UPDATE images SET tag_count = tag_count + 1 WHERE id = ?", image_id)
+    row = tx.one(
+        "UPDATE images SET tag_count = tag_count + 1 WHERE id = ? RETURNING tag_count", image_id
+    )
+    return int(row[0]) if row else 0
 
 
 def delete_tag(tx: Transaction, repository_id: int, tag: str, image_id: int) -> None:
@@ -276,6 +310,9 @@ def list_image_ids(
     now: float,
 ) -> list[tuple[int, str, str | None]]:
     """Give (id, digest, tag) for each tag, and once without a tag for an untagged image."""
+    if status == "UNTAGGED":
+        found = list_images(tx, repository_id, status, after[0], limit, storage=storage, now=now)
+        return [(image.id, image.digest.text, None) for image in found]
     return [
         (row[0], row[1], row[2])
         for row in tx.all(

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ecrate.domain.layers import Layer, Upload
 from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
+from ecrate.store.blobs import Garbage, insert_garbage, note_unlinked
 from ecrate.store.database import Row, Transaction
 from ecrate.store.images import ACTIVE_IMAGE
 from ecrate.store.repositories import NAMED, OPENED_COLUMNS, OPENED_COUNT, Opened, opened
 
+_STEP = 500
+_REFERENCES = (
+    "FROM image_layers r JOIN images i ON i.id = r.image_id "
+    "WHERE r.repository_id = l.repository_id AND r.blob_id = l.blob_id"
+)
+_USE = (
+    f"(SELECT r.media_type {_REFERENCES} LIMIT 1), "
+    f"l.image_count > 0 AND NOT EXISTS (SELECT 1 {_REFERENCES} AND {ACTIVE_IMAGE})"
+)
 _UPLOAD = (
     "id, repository_id, principal, size, parts, last_part_first_byte, has_short_part, "
     "hash_state, touched_at, completed_digest, existed, blob_state, claim"
@@ -21,11 +30,52 @@ def find_layer(tx: Transaction, repository_id: int, digest: str) -> Layer | None
     """Give the layer if this repository has it; another repository's does not count."""
     row = tx.one(
         "SELECT b.id, b.size, b.key, l.touched_at FROM blobs b "
-        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? WHERE b.digest = ?",
+        "JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? "
+        "WHERE b.digest = ? AND b.lost_at IS NULL",
         repository_id,
         digest,
     )
     return None if row is None else Layer(row[0], Digest(digest), row[1], row[2], row[3])
+
+
+def list_layers(
+    tx: Transaction, repository_id: int, digests: Sequence[str], now: float
+) -> dict[str, tuple[Layer, str | None, bool]]:
+    """Give, by digest, those of the layers that this repository has: with a media type under
+    which an image of it refers to the layer, and whether all such images are archived.
+    """
+    found: dict[str, tuple[Layer, str | None, bool]] = {}
+    for start in range(0, len(digests), _STEP):
+        some = digests[start : start + _STEP]
+        marks = ", ".join("?" * len(some))
+        rows = tx.all(
+            f"SELECT b.digest, b.id, b.size, b.key, l.touched_at, {_USE} FROM blobs b "  # noqa: S608 - constants
+            f"JOIN layers l ON l.blob_id = b.id AND l.repository_id = ? "
+            f"WHERE b.digest IN ({marks}) AND b.lost_at IS NULL",
+            now,
+            repository_id,
+            *some,
+        )
+        for digest, blob_id, size, key, touched_at, media_type, is_archived in rows:
+            layer = Layer(blob_id, Digest(digest), size, key, touched_at)
+            found[digest] = layer, media_type, bool(is_archived)
+    return found
+
+
+def list_blob_ids(tx: Transaction, repository_id: int, digests: Sequence[str]) -> dict[str, int]:
+    """Give, by digest, the blob ids of those of the layers that this repository has."""
+    found: dict[str, int] = {}
+    for start in range(0, len(digests), _STEP):
+        some = digests[start : start + _STEP]
+        marks = ", ".join("?" * len(some))
+        rows = tx.all(
+            "SELECT b.digest, b.id FROM blobs b JOIN layers l ON l.blob_id = b.id "  # noqa: S608 - places
+            f"AND l.repository_id = ? WHERE b.digest IN ({marks}) AND b.lost_at IS NULL",
+            repository_id,
+            *some,
+        )
+        found.update(rows)
+    return found
 
 
 def open_layer(
@@ -37,7 +87,7 @@ def open_layer(
     row = tx.one(
         f"SELECT {OPENED_COLUMNS}, b.id, b.size, b.key, l.touched_at, "  # noqa: S608 - constants
         "EXISTS (SELECT 1 FROM images i WHERE i.repository_id = r.id AND i.status <> 'ACTIVE') "
-        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? "
+        "FROM repositories r LEFT JOIN blobs b ON b.digest = ? AND b.lost_at IS NULL "
         f"LEFT JOIN layers l ON l.repository_id = r.id AND l.blob_id = b.id WHERE {NAMED}",
         digest,
         ref.registry.id,
@@ -86,29 +136,34 @@ def touch_layers(tx: Transaction, repository_id: int, digests: Sequence[str], no
     )
 
 
-def find_blob(tx: Transaction, digest: str) -> tuple[int, str] | None:
-    """Give id and key of the bytes with this digest, whoever stored them."""
-    row = tx.one("SELECT id, key FROM blobs WHERE digest = ?", digest)
-    return None if row is None else (row[0], row[1])
+def find_blob(tx: Transaction, digest: str) -> tuple[int, str, bool] | None:
+    """Give id and key of the bytes with this digest, whoever stored them, and whether they are
+    known to be lost; locked in a write.
+    """
+    row = tx.one("SELECT id, key, lost_at FROM blobs WHERE digest = ? FOR UPDATE", digest)
+    return None if row is None else (row[0], row[1], row[2] is not None)
 
 
-def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int:
+def insert_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int | None:
+    """Give the id, None where there are bytes with this digest."""
     row = tx.one(
-        "INSERT INTO blobs (digest, key, size, stored_at) VALUES (?, ?, ?, ?) RETURNING id",
+        "INSERT INTO blobs (digest, key, size, stored_at) VALUES (?, ?, ?, ?) "
+        "ON CONFLICT (digest) DO NOTHING RETURNING id",
         digest.text,
         key,
         size,
         now,
     )
-    return int(row[0]) if row else 0
+    return None if row is None else int(row[0])
 
 
 def replace_blob_key(tx: Transaction, blob_id: int, key: str) -> None:
-    tx.run("UPDATE blobs SET key = ? WHERE id = ?", key, blob_id)
+    """Let other bytes be those of the blob, whose own were lost."""
+    tx.run("UPDATE blobs SET key = ?, lost_at = NULL WHERE id = ?", key, blob_id)
 
 
 def link_layer(tx: Transaction, repository_id: int, blob_id: int, now: float) -> bool:
-    """Link the blob into the repository; tell whether it was linked before."""
+    """Link the blob into the repository, both of them locked; tell whether it was linked before."""
     if tx.run(
         "UPDATE layers SET touched_at = ? WHERE repository_id = ? AND blob_id = ?",
         now,
@@ -167,14 +222,16 @@ def list_repositories_with(
 
 
 def unlink_layer(tx: Transaction, repository_id: int, blob_id: int) -> bool:
-    """Take the layer out of the repository unless an image needs it; tell whether it is out."""
+    """Take the layer out of the repository, which is locked, unless an image needs it; tell
+    whether it is out.
+    """
     removed = tx.run(
         "DELETE FROM layers WHERE repository_id = ? AND blob_id = ? AND image_count = 0",
         repository_id,
         blob_id,
     )
     if removed:
-        tx.run("INSERT INTO unlinked_blobs (blob_id) VALUES (?) ON CONFLICT DO NOTHING", blob_id)
+        note_unlinked(tx, [blob_id])
     return bool(removed)
 
 
@@ -193,9 +250,10 @@ def insert_upload(tx: Transaction, upload: Upload) -> None:
 def find_upload(
     tx: Transaction, upload_id: str, repository_id: int, principal: str
 ) -> Upload | None:
-    """Give the upload if it belongs to this repository and principal."""
+    """Give the upload if it belongs to this repository and principal; locked in a write."""
     row = tx.one(
-        f"SELECT {_UPLOAD} FROM uploads WHERE id = ? AND repository_id = ? AND principal = ?",  # noqa: S608 - a constant
+        f"SELECT {_UPLOAD} FROM uploads WHERE id = ? AND repository_id = ? AND principal = ? "  # noqa: S608 - a constant
+        "FOR UPDATE",
         upload_id,
         repository_id,
         principal,
@@ -317,33 +375,15 @@ def delete_upload(tx: Transaction, upload_id: str, now: float) -> bool:
 
 
 def end_uploads(tx: Transaction, repository_id: int, now: float) -> None:
-    """Drop all uploads of the repository; bytes of open ones become garbage."""
-    tx.run(
-        "INSERT INTO garbage (key, size, blob_state, removed_at) "
-        "SELECT id, size, blob_state, ? FROM uploads "
-        "WHERE repository_id = ? AND completed_digest IS NULL",
-        now,
+    """Drop all uploads of the repository, which is locked; bytes of open ones become garbage."""
+    rows = tx.all(
+        "SELECT id, size, blob_state, completed_digest FROM uploads WHERE repository_id = ? "
+        "ORDER BY id FOR UPDATE",
         repository_id,
     )
+    open_ones = [Garbage(row[0], row[1], state=bytes(row[2])) for row in rows if row[3] is None]
+    insert_garbage(tx, open_ones, now)
     tx.run("DELETE FROM uploads WHERE repository_id = ?", repository_id)
-
-
-class Garbage(NamedTuple):
-    """Bytes that no row needs any more: their key, and of an upload the blob store's state."""
-
-    key: str
-    size: int = 0
-    digest: str | None = None
-    state: bytes = b""
-
-
-def insert_garbage(tx: Transaction, items: Sequence[Garbage], now: float) -> None:
-    """Hand bytes to the collector, which deletes them a quarantine after `now`."""
-    tx.many(
-        "INSERT INTO garbage (key, size, digest, blob_state, removed_at) VALUES (?, ?, ?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
-        [(*item, now) for item in items],
-    )
 
 
 def _upload(row: Row) -> Upload:

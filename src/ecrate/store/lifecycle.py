@@ -189,9 +189,10 @@ def insert_preview(
 
 
 def find_preview(tx: Transaction, repository_id: int) -> StoredPreview | None:
+    """Give the repository's preview, locked in a write."""
     row = tx.one(
         "SELECT id, policy, status, started_at, expiring_count, transitioning_count "
-        "FROM lifecycle_previews WHERE repository_id = ?",
+        "FROM lifecycle_previews WHERE repository_id = ? FOR UPDATE",
         repository_id,
     )
     return None if row is None else StoredPreview(*row)
@@ -273,6 +274,8 @@ def find_old_preview(tx: Transaction, before: float) -> str | None:
 
 def expire_preview(tx: Transaction, preview_id: str, limit: int) -> bool:
     """Drop up to `limit` results of a preview; tell whether that was the last of them."""
+    # Whoever puts another preview in its place begins with this row too.
+    tx.one("SELECT 1 FROM lifecycle_previews WHERE id = ? FOR UPDATE", preview_id)
     count = tx.run(
         "DELETE FROM lifecycle_preview_results WHERE (preview_id, position) IN ("
         "SELECT preview_id, position FROM lifecycle_preview_results WHERE preview_id = ? LIMIT ?)",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 
 from ecrate.domain.errors import RepositoryAlreadyExists, RepositoryNotFound
 from ecrate.domain.names import RegistryRef, RepositoryRef
@@ -14,7 +15,7 @@ from ecrate.domain.repositories import (
 )
 from ecrate.domain.trash import TRASH
 from ecrate.domain.values import value
-from ecrate.store.database import ConstraintError, Row, Transaction
+from ecrate.store.database import Row, Transaction
 from ecrate.store.identities import find_registry_policy
 
 _COLUMNS = (
@@ -47,26 +48,26 @@ class Opened:
 def insert_repository(
     tx: Transaction, ref: RepositoryRef, settings: RepositorySettings, now: float
 ) -> Repository:
-    """Raise `RepositoryAlreadyExists` when the name is taken."""
+    """Raise `RepositoryAlreadyExists` when the name is taken; the transaction may go on."""
     mutability, encryption = settings.tag_mutability, settings.encryption
-    try:
-        row = tx.one(
-            "INSERT INTO repositories (registry_id, region, name, created_at, tag_mutability, "  # noqa: S608 - a constant
-            "tag_mutability_filters, scan_on_push, encryption_type, kms_key) "
-            f"VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING {_COLUMNS}",
-            ref.registry.id,
-            ref.registry.region,
-            ref.name,
-            now,
-            mutability.mode,
-            json.dumps(mutability.filters),
-            int(settings.scan_on_push),
-            encryption.type,
-            encryption.kms_key,
-        )
-    except ConstraintError:
-        raise RepositoryAlreadyExists(ref.name, ref.registry.id) from None
-    repository = _repository(ref.registry, row or ())
+    row = tx.one(
+        "INSERT INTO repositories (registry_id, region, name, created_at, tag_mutability, "  # noqa: S608 - a constant
+        "tag_mutability_filters, scan_on_push, encryption_type, kms_key) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (registry_id, region, name) DO NOTHING "
+        f"RETURNING {_COLUMNS}",
+        ref.registry.id,
+        ref.registry.region,
+        ref.name,
+        now,
+        mutability.mode,
+        json.dumps(mutability.filters),
+        int(settings.scan_on_push),
+        encryption.type,
+        encryption.kms_key,
+    )
+    if row is None:
+        raise RepositoryAlreadyExists(ref.name, ref.registry.id)
+    repository = _repository(ref.registry, row)
     tx.many(
         "INSERT INTO resource_tags (repository_id, key, value) VALUES (?, ?, ?)",
         [(repository.id, key, value) for key, value in settings.resource_tags],
@@ -75,10 +76,12 @@ def insert_repository(
 
 
 def find_repository(tx: Transaction, ref: RepositoryRef) -> Repository:
-    """Raise `RepositoryNotFound` when there is none of this name."""
+    """Give the repository, locked in a write; raises `RepositoryNotFound` when there is none of
+    this name.
+    """
     row = tx.one(
         f"SELECT {_COLUMNS} FROM repositories "  # noqa: S608 - a constant
-        "WHERE registry_id = ? AND region = ? AND name = ?",
+        "WHERE registry_id = ? AND region = ? AND name = ? FOR UPDATE",
         ref.registry.id,
         ref.registry.region,
         ref.name,
@@ -88,13 +91,24 @@ def find_repository(tx: Transaction, ref: RepositoryRef) -> Repository:
     return _repository(ref.registry, row)
 
 
-def open_by_name(tx: Transaction, ref: RepositoryRef) -> Opened:
+def lock_repositories(tx: Transaction, ids: Collection[int]) -> list[int]:
+    """Lock those of these repositories that there are, and give their ids."""
+    marks = ", ".join("?" * len(ids))
+    rows = tx.all(
+        f"SELECT id FROM repositories WHERE id IN ({marks}) ORDER BY id FOR UPDATE",  # noqa: S608 - places
+        *ids,
+    )
+    return [row[0] for row in rows]
+
+
+def open_by_name(tx: Transaction, ref: RepositoryRef, *, locks: bool = True) -> Opened:
     """Ask for the repository and all policies at once: one statement instead of three saves
-    some 20 microseconds of every request.
+    some 20 microseconds of every request. In a write the repository is locked, unless without
+    `locks`.
     """
     row = tx.one(
         f"SELECT {OPENED_COLUMNS} FROM repositories r "  # noqa: S608 - a constant
-        f"WHERE {NAMED}",
+        f"WHERE {NAMED}{' FOR UPDATE' if locks else ''}",
         ref.registry.id,
         ref.registry.region,
         ref.name,
@@ -150,7 +164,7 @@ def add_to_image_count(tx: Transaction, repository_id: int, change: int) -> int:
 
 
 def count_repository(tx: Transaction, registry: RegistryRef, change: int) -> int:
-    """Change the registry's count of repositories and give the new one."""
+    """Lock the registry, change its count of repositories and give the new one."""
     row = tx.one(
         "INSERT INTO registries (id, region, repository_count) VALUES (?, ?, ?) "
         "ON CONFLICT (id, region) DO UPDATE "
@@ -161,6 +175,11 @@ def count_repository(tx: Transaction, registry: RegistryRef, change: int) -> int
         change,
     )
     return int(row[0]) if row else 0
+
+
+def lock_registry(tx: Transaction, registry: RegistryRef) -> None:
+    """Keep what belongs to the registry as it is for this transaction."""
+    count_repository(tx, registry, 0)
 
 
 def update_lock(tx: Transaction, repository_id: int, *, is_locked: bool) -> None:

@@ -21,13 +21,13 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterable
-from importlib import resources
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import SCHEMA_VERSION, ConstraintError, DataTooNewError, Row
+from ecrate.store.database import SCHEMA_VERSION, ConstraintError, Row, Transaction
+from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 _LOG: Final = logging.getLogger("ecrate")
 # How many writes share a commit at the most, so that the first of them need not wait for ever.
@@ -50,35 +50,27 @@ def connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def migrate(path: Path) -> None:
-    """Bring the schema up to this version; the caller holds the data directory's lock.
+def migrate(path: Path, wanted: int = SCHEMA_VERSION) -> None:
+    """Bring the schema up to this or an earlier version; the caller holds the data directory's
+    lock.
 
     Raises `DataTooNewError` when a newer version wrote the data and excludes this one.
     """
-    found = _schema(path)
-    if found is not None:
-        version, oldest_code = found
-        if oldest_code > SCHEMA_VERSION:
-            raise DataTooNewError(version)
-        if version >= SCHEMA_VERSION:
-            return
-    # Imported late: it is needed only when there is something to migrate.
-    from yoyo import get_backend, read_migrations  # noqa: PLC0415
+    found = find_schema(path)
+    if not is_to_migrate(found, wanted):
+        return
+    from yoyo import get_backend  # noqa: PLC0415 - needed only when there is something to migrate
 
-    with resources.as_file(resources.files("ecrate.store") / "migrations" / "sqlite") as folder:
-        backend = get_backend(f"sqlite:///{path}")
-        try:
-            # Only the holder of the data directory's lock comes here, so a lock found in the
-            # table is that of a process which was killed while it migrated.
-            backend.break_lock()
-            with backend.lock():
-                backend.apply_migrations(backend.to_apply(read_migrations(str(folder))))
-        finally:
-            backend.connection.close()
+    backend = get_backend(f"sqlite:///{path}")
+    try:
+        apply_migrations(backend, "sqlite", found, wanted)
+    finally:
+        backend.connection.close()
     path.chmod(0o600)
 
 
-def _schema(path: Path) -> tuple[int, int] | None:
+def find_schema(path: Path) -> Schema | None:
+    """Give the schema's version and the oldest code that may open it, None where there is none."""
     if not path.exists():
         return None
     connection = connect(path)
@@ -92,13 +84,14 @@ def _schema(path: Path) -> tuple[int, int] | None:
 
 
 class SqliteTransaction:
-    """A transaction on one connection."""
+    """A transaction on one connection; `broken` is the constraint that ended it."""
 
-    __slots__ = ("_execute", "_executemany")
+    __slots__ = ("_execute", "_executemany", "broken")
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._execute = connection.execute
         self._executemany = connection.executemany
+        self.broken: ConstraintError | None = None
 
     def one(self, sql: str, *values: object) -> Row | None:
         row: Row | None = self._run(sql, values).fetchone()
@@ -114,13 +107,15 @@ class SqliteTransaction:
         try:
             self._executemany(sql, rows)
         except sqlite3.IntegrityError as error:
-            raise ConstraintError(str(error)) from error
+            self.broken = ConstraintError(str(error))
+            raise self.broken from error
 
     def _run(self, sql: str, values: tuple[Any, ...]) -> sqlite3.Cursor:
         try:
-            return self._execute(sql, values)
+            return self._execute(sql.removesuffix(" FOR UPDATE"), values)
         except sqlite3.IntegrityError as error:
-            raise ConstraintError(str(error)) from error
+            self.broken = ConstraintError(str(error))
+            raise self.broken from error
 
 
 class SqliteDatabase:
@@ -221,6 +216,24 @@ class SqliteDatabase:
             if commit is not None:
                 commit.end(error)
 
+    def find_sequence(self, tx: Transaction, table: str) -> int:
+        row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
+        return int(row[0]) if row else 0
+
+    def set_sequence(self, tx: Transaction, table: str, value: int) -> None:
+        tx.run("DELETE FROM sqlite_sequence WHERE name = ?", table)
+        tx.run("INSERT INTO sqlite_sequence (name, seq) VALUES (?, ?)", table, value)
+
+    def find_problems(self) -> list[str]:
+        connection = self.borrow()
+        try:
+            rows = connection.execute("PRAGMA integrity_check(100)").fetchall()
+        except sqlite3.DatabaseError as error:
+            return [str(error)]
+        finally:
+            self.give_back(connection)
+        return [line for (line,) in rows if line != "ok"]
+
     def close(self) -> None:
         self._writer.close()
         while self._readers:
@@ -287,13 +300,14 @@ class _Look:
 
 
 class _Write:
-    __slots__ = ("_database",)
+    __slots__ = ("_database", "_transaction")
 
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
 
     def __enter__(self) -> SqliteTransaction:
-        return SqliteTransaction(self._database.begin_write())
+        self._transaction = SqliteTransaction(self._database.begin_write())
+        return self._transaction
 
     def __exit__(
         self,
@@ -301,10 +315,13 @@ class _Write:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        broken = self._transaction.broken
         try:
-            self._database.end_write(error)
+            self._database.end_write(error or broken)
         finally:
             _check_room(error)
+        if error is None and broken is not None:
+            raise broken
 
 
 def _check_room(error: BaseException | None) -> None:

@@ -16,7 +16,7 @@ from ecrate.domain.trash import TRASH, Origin, TrashedImage, TrashedRepository
 from ecrate.store.database import ConstraintError, Row, Transaction
 from ecrate.store.images import ImageReferences, delete_image, insert_references, tell_referrers
 from ecrate.store.layers import end_uploads
-from ecrate.store.repositories import add_to_image_count
+from ecrate.store.repositories import add_to_image_count, lock_repositories
 
 _REPOSITORY = (
     "SELECT t.repository_id, t.registry_id, t.region, t.name, r.image_count, t.deleted_at, "
@@ -98,8 +98,8 @@ def _rename(tx: Transaction, repository_id: int, ref: RepositoryRef) -> None:
 def put_image(
     tx: Transaction, repository_id: int, image: Image, now: float, kept_until: float
 ) -> None:
-    """Take an image that no index lists out of its repository, with its tags. Its layers there
-    begin a grace period; an earlier copy of it in the trash makes way.
+    """Take an image that no index lists out of its repository, which is locked, with its tags.
+    Its layers there begin a grace period; an earlier copy of it in the trash makes way.
     """
     bin_id = _bin_of(tx, repository_id, now)
     earlier = tx.one(
@@ -133,7 +133,7 @@ def put_image(
 
 def _bin_of(tx: Transaction, repository_id: int, now: float) -> int:
     """Give the id of the repository's bin, making it the first time."""
-    found = find_bin(tx, repository_id)
+    found = lock_bin(tx, repository_id)
     if found is not None:
         return found
     row = tx.one(
@@ -147,6 +147,17 @@ def _bin_of(tx: Transaction, repository_id: int, now: float) -> int:
     )
     bin_id = int(row[0]) if row else 0
     tx.run("INSERT INTO trash_bins (repository_id, bin_id) VALUES (?, ?)", repository_id, bin_id)
+    return bin_id
+
+
+def lock_bin(tx: Transaction, repository_id: int) -> int | None:
+    """Lock the bin of a repository that is locked, and give its id, None where there is none yet.
+
+    A bin comes after its repository, so this keeps the order of the locks.
+    """
+    bin_id = find_bin(tx, repository_id)
+    if bin_id is not None:
+        lock_repositories(tx, [bin_id])
     return bin_id
 
 
@@ -183,6 +194,16 @@ def list_missing_references(tx: Transaction, image_id: int) -> set[str]:
     """Give the digests of what the image did without where it was."""
     rows = tx.all("SELECT digest FROM missing_references WHERE image_id = ?", image_id)
     return {row[0] for row in rows}
+
+
+def lock_images(tx: Transaction, ids: Sequence[int]) -> None:
+    """Keep the images from being given up meanwhile."""
+    marks = ", ".join("?" * len(ids))
+    tx.all(
+        f"SELECT image_id FROM trash_images WHERE image_id IN ({marks}) "  # noqa: S608 - places
+        "ORDER BY image_id FOR UPDATE",
+        *ids,
+    )
 
 
 def take_image(tx: Transaction, image: TrashedImage, now: float) -> bool:

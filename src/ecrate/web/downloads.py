@@ -40,9 +40,11 @@ class Downloads:
             return Response(status=405, headers={"Allow": "GET, HEAD"})
         seal = request.raw_path.partition("?")[0].removeprefix("/layers/")
         try:
-            layer = find_layer_to_download(self._core, seal)
+            layer = await self._threads.read(find_layer_to_download, self._core, seal)
         except ExpiredToken:
             return Response(status=403, text="This download URL has expired.\n")
+        except StoreUnavailable as error:
+            return Response(status=503, text=f"{error}\n")
         except EcrateError:
             return Response(status=404, text="There is no such download.\n")
         headers = {"Content-Type": "application/octet-stream"}

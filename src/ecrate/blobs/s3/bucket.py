@@ -167,14 +167,15 @@ class Bucket:
                     key = found["Key"].removeprefix(self._address.prefix)
                     yield key, found["LastModified"].timestamp()
 
-    def list_uploads(self) -> Iterator[tuple[str, str, float]]:
-        """Give keys, ids and times of all unfinished multipart uploads the store tells of.
+    def list_uploads(self, start: str = "") -> Iterator[tuple[str, str, float]]:
+        """Give keys, ids and times of all unfinished multipart uploads the store tells of, of keys
+        that begin with `start`.
 
         Not all stores list them well; what goes wrong ends the list.
         """
         try:
             pages = self._client.get_paginator("list_multipart_uploads")
-            for page in pages.paginate(Bucket=self._name, Prefix=self._address.prefix):
+            for page in pages.paginate(Bucket=self._name, Prefix=self._key(start)):
                 for found in page.get("Uploads", ()):
                     key = found["Key"].removeprefix(self._address.prefix)
                     yield key, found["UploadId"], found["Initiated"].timestamp()

@@ -12,17 +12,21 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from ecrate.blobs.port import Stored, UploadRow
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.bucket import Bucket
+from ecrate.blobs.s3.memory import MIB
 from ecrate.blobs.s3.presigning import Credentials
-from ecrate.blobs.s3.state import State
+from ecrate.blobs.s3.state import Part, State
 from ecrate.blobs.s3.upload import Resources, S3Upload, claimed
 
 _MEMORY: Final = 256  # MiB that all uploads of a process share
 _SENDERS: Final = 16
+_PART: Final = 20 * MIB
+_MOST_PARTS: Final = 10_000
 _OWNER: Final = "owner"
 # Other objects below the prefix are none of ours, and no sweep may touch them.
 _OURS: Final = re.compile(r"(probe-)?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(\.[0-9a-f]{16})?")
@@ -73,6 +77,32 @@ class S3Blobs:
         self._bucket.complete(sealed.target, sealed.multipart, sealed.parts)
         return Stored(sealed.target, (sealed.tail,) if sealed.tail else ())
 
+    def put(self, key: str, source: BinaryIO, size: int) -> None:
+        if size <= _PART:
+            # To the end, where a source may find that it was not what it should be.
+            self._bucket.put(key, _pieces(source, _PART + 1))
+            return
+        # An earlier try may have left parts that no sweep would take away: a row has the key.
+        for name, upload, _ in self._bucket.list_uploads(key):
+            if name == key:
+                self._bucket.abort(key, upload)
+        upload = self._bucket.begin(key)
+        try:
+            part_size = max(_PART, -(-size // _MOST_PARTS))
+            parts: list[Part] = []
+            while pieces := _pieces(source, part_size):
+                parts.append(self._bucket.put_part(key, upload, len(parts) + 1, pieces))
+            self._bucket.complete(key, upload, parts)
+        except BaseException:
+            self._bucket.abort(key, upload)
+            raise
+
+    def adopt(self, key: str, file: Path) -> bool:  # noqa: ARG002 - of the port
+        return False
+
+    def file(self, key: str) -> None:  # noqa: ARG002 - of the port
+        return None
+
     def exists(self, key: str, size: int) -> bool:
         return self._bucket.size(key) == size
 
@@ -96,3 +126,12 @@ class S3Blobs:
         for key, upload, begun in self._bucket.list_uploads():
             if begun < before and _OURS.fullmatch(key):
                 yield key, State(multipart=upload, target=key).packed()
+
+
+def _pieces(source: BinaryIO, limit: int) -> list[bytes]:
+    """Read up to `limit` bytes."""
+    pieces = []
+    while limit and (piece := source.read(min(MIB, limit))):
+        pieces.append(piece)
+        limit -= len(piece)
+    return pieces

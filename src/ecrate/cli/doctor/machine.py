@@ -15,7 +15,9 @@ from typing import Final
 from ecrate.blobs.hashing import new_hasher
 from ecrate.cli.doctor.findings import Finding, Situation, ok, skipped
 from ecrate.cli.progress import human_size
-from ecrate.store.database import SCHEMA_VERSION
+from ecrate.store import engines
+from ecrate.store.database import SCHEMA_VERSION, UnusableError
+from ecrate.store.schema import Schema
 
 _GIB: Final = 1024**3
 _LITTLE_SPACE: Final = 5 * _GIB
@@ -91,10 +93,11 @@ def _check_modes(situation: Situation) -> Iterator[Finding]:
 
 
 def _check_database(situation: Situation) -> Iterator[Finding]:
-    path, what = situation.layout.database, "database"
-    if situation.settings.database.startswith("postgresql:"):
-        yield skipped(what, "is a server of its own")
+    url, what = situation.layout.database, "database"
+    if not url.startswith("sqlite:"):
+        yield _check_server(url)
         return
+    path = Path(url.removeprefix("sqlite://"))
     if not path.exists():
         yield skipped(what, f"there is no {path} yet")
         return
@@ -107,15 +110,31 @@ def _check_database(situation: Situation) -> Iterator[Finding]:
     except sqlite3.Error as error:
         yield Finding("broken", what, f"{path}: {error}", "restore a backup of the data directory")
         return
-    if row[1] > SCHEMA_VERSION:
-        yield Finding(
+    yield _check_schema(str(path), (row[0], row[1]))
+
+
+def _check_server(url: str) -> Finding:
+    told = engines.shown(url)
+    try:
+        schema = engines.find_schema(url)
+    except UnusableError as error:
+        mend = "start the database's server, or correct the setting 'database'"
+        return Finding("broken", "database", f"{told}: {error}", mend)
+    if schema is None:
+        return skipped("database", f"nothing has been kept in {told} yet")
+    return _check_schema(told, schema)
+
+
+def _check_schema(told: str, schema: Schema) -> Finding:
+    version, oldest_code = schema
+    if oldest_code > SCHEMA_VERSION:
+        return Finding(
             "broken",
-            what,
-            f"{path} was written by a newer ecrate (schema {row[0]})",
+            "database",
+            f"{told} was written by a newer ecrate (schema {version})",
             "run that version, or restore a backup",
         )
-    else:
-        yield ok(what, f"{path} has schema {row[0]}")
+    return ok("database", f"{told} has schema {version}")
 
 
 def check_space(situation: Situation) -> Iterator[Finding]:

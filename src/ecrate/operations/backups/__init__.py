@@ -1,0 +1,1 @@
+"""Backups: everything a server has, in a folder that any database and blob store can be made of."""
