@@ -63,6 +63,8 @@ WITHOUT_CODE: Final = {
     errors.PrincipalNotFound: "principals are managed on the command line only",
     errors.GarbageNotFound: "the quarantine is looked into on the command line only",
     errors.BackupUnusable: "backups are made and restored on the command line only",
+    errors.ImportUnusable: "other registries' files are imported on the command line only",
+    errors.ImportRefused: "other registries' files are imported on the command line only",
     errors.TargetNotEmpty: "backups are made and restored on the command line only",
     errors.ServerRunning: "data is moved on the command line only",
     errors.MigrationFailed: "data is moved on the command line only",

@@ -34,6 +34,7 @@ COMMANDS: Final = (
     "backup",
     "restore",
     "migrate",
+    "import",
     "completion",
 )
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
@@ -58,6 +59,7 @@ _HAVE_OWN_OPTIONS: Final = (
     "backup",
     "restore",
     "migrate",
+    "import",
     "completion",
 )
 

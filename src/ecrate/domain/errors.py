@@ -471,6 +471,22 @@ class BackupUnusable(EcrateError):
 
 
 @dataclass(eq=False)
+class ImportUnusable(EcrateError):
+    """There is nothing to import."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
+class ImportRefused(EcrateError):
+    """Something cannot be taken over as it is."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
 class TargetNotEmpty(EcrateError):
     """Something is to be restored or moved to where there is something already."""
 

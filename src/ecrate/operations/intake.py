@@ -73,3 +73,8 @@ def read_through(source: VerifiedReader) -> None:
     with source:
         while source.read(MIB):
             pass
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a file for reading, its bytes as they are on disk."""
+    return cast("BinaryIO", path.open("rb", buffering=0))

@@ -372,7 +372,7 @@ def _store_layer(
         if current.claim != upload.claim:
             raise UploadBusy(upload.id)
         new = NewBlob(digest, stored.key, upload.size)
-        blob_id, unused = _settle_blob(tx, new, lost=kept if is_lost else None, now=now)
+        blob_id, unused = settle_blob(tx, new, lost=kept if is_lost else None, now=now)
         was_linked = store.link_layer(tx, upload.repository_id, blob_id, now)
         was_known_lost = kept is not None and kept[2] and unused == kept[1]
         existed = was_linked and not was_known_lost
@@ -393,7 +393,7 @@ class NewBlob(NamedTuple):
     size: int
 
 
-def _settle_blob(
+def settle_blob(
     tx: Transaction, new: NewBlob, *, lost: tuple[int, str, bool] | None, now: float
 ) -> tuple[int, str | None]:
     """Make the new bytes those of the digest where it has none, or has `lost` them; give

@@ -10,13 +10,13 @@ import os
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Final
 
 from ecrate.blobs.sharing import share
 from ecrate.blobs.verified import VerifiedReader
 from ecrate.domain.layers import MIB
 from ecrate.domain.names import Digest
-from ecrate.operations.intake import read_through
+from ecrate.operations.intake import open_file, read_through
 
 _NEW: Final = "new-"
 
@@ -108,8 +108,3 @@ class Pool:
 
     def _new(self) -> Path:
         return self._root / f"{_NEW}{secrets.token_hex(8)}"
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Open a file for reading, its bytes as they are on disk."""
-    return cast("BinaryIO", path.open("rb", buffering=0))

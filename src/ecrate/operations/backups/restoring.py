@@ -16,8 +16,8 @@ from ecrate.blobs.verified import DamagedError, VerifiedReader
 from ecrate.domain.errors import TargetNotEmpty
 from ecrate.domain.names import Digest
 from ecrate.operations.backups.folder import Backup
-from ecrate.operations.backups.pool import Pool, open_file
-from ecrate.operations.intake import Intake, Named, read_through
+from ecrate.operations.backups.pool import Pool
+from ecrate.operations.intake import Intake, Named, open_file, read_through
 from ecrate.operations.pace import Pace
 from ecrate.operations.parallel import each
 from ecrate.operations.progress import Watcher

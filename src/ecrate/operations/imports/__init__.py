@@ -1,0 +1,1 @@
+"""What other registries keep on disk, taken over."""
