@@ -37,7 +37,9 @@ def push_tags(http: httpx.Client, repository: str, image: MadeImage, tags: list[
 @pytest.fixture(scope="module")
 def tagged(server: Server) -> Iterator[Callable[[str], httpx.Response]]:
     """Ask, with a query, for the tags of a repository that has `TAGS`."""
-    server.ecr().create_repository(repositoryName="paging/tags")
+    ecr = server.ecr()
+    with suppress(ecr.exceptions.RepositoryAlreadyExistsException):  # by tests that ran before
+        ecr.create_repository(repositoryName="paging/tags")
     with server.http() as http:
         push_tags(http, "paging/tags", make_image(), TAGS)
         yield lambda query: http.get(f"/v2/paging/tags/tags/list{query}")

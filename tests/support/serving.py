@@ -41,6 +41,7 @@ def serving(handler: Callable[[BaseRequest], Awaitable[StreamResponse]]) -> Iter
         ports.append(listening.sockets[0].getsockname()[1])
         started.set()
         await stop.wait()
+        await asyncio.sleep(0.01)  # a client accepted in the round of `close` is lost, socket open
         listening.close()
         await server.shutdown(0.1)
 

@@ -117,6 +117,9 @@ async def serve(
     )
     listening = await loop.create_server(make_connection, sock=listener, backlog=1024, ssl=tls)
     await stop.wait()
+    loop.remove_reader(listener)
+    # asyncio drops whoever was accepted in the round of `close`: one round later nobody is.
+    await asyncio.sleep(0)
     listening.close()
     doors.stop()
     await _finish(server, doors, loop.time() + grace)
