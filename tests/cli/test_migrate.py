@@ -257,9 +257,13 @@ def test_backup_of_sqlite_and_files_is_restored_into_postgresql_and_s3(
         target.close()
         second = plain_run("backup", str(folder), *node, "--json")
         checked = plain_run("fsck", *node)
-        taken = plain_run(
-            "restore", str(folder), "--data", str(tmp_path / "other"), "--database", url
-        )
+        other = ["--data", str(tmp_path / "other")]
+        taken = plain_run("restore", str(folder), *other, "--database", url)
+        copied = plain_run("backup", str(tmp_path / "third"), *node, "--verify", "--json")
+        with postgres.empty() as new_url:
+            # The database is lost, the objects are not.
+            words = ["restore", str(folder), *other, "--database", new_url, "--json"]
+            again = plain_run(*words)
 
     assert (first.code, restored.code, second.code, checked.code) == (0, 0, 0, 0)
     assert rows == rows_of(bench)
@@ -267,3 +271,5 @@ def test_backup_of_sqlite_and_files_is_restored_into_postgresql_and_s3(
     assert json.loads(second.out)["copied"] == 0
     assert taken.code == 255
     assert "the database is not empty" in taken.err
+    assert (copied.code, json.loads(copied.out)["copied"]) == (0, 20)
+    assert (again.code, json.loads(again.out)["copied"]) == (0, 0)

@@ -17,6 +17,7 @@ from ecrate.domain.names import Digest, RepositoryRef
 from ecrate.operations.checks import inspect
 from ecrate.operations.checks.inspection import Inspection
 from ecrate.operations.collection import collect
+from ecrate.operations.holds import holding
 from ecrate.operations.pace import Pace
 from tests.support.checking import audit, break_rows, check, file_of, pull, whole
 from tests.support.core import DAY, HOUR, Bench
@@ -190,6 +191,18 @@ def test_orphan_goes_into_quarantine(bench: Bench) -> None:
     bench.clock.advance(2 * HOUR)
     collect(bench.core)
     assert not orphan.exists()
+
+
+def test_bytes_that_are_brought_in_are_no_orphans(bench: Bench) -> None:
+    brought = bench.folder / "blobs" / "ab" / "brought"
+    brought.write_bytes(b"as old as they are")
+    os.utime(brought, (0, 0))
+
+    with holding(bench.core):
+        while_held = check(bench, repairs=True)
+
+    assert while_held == []
+    assert [found.kind for found in check(bench)] == ["orphan"]
 
 
 @pytest.mark.parametrize(

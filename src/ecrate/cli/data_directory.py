@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import pwd
+import sqlite3
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -86,6 +87,8 @@ def command_errors() -> Iterator[None]:
         raise CommandError(f"ecrate: {error}", BAD_CONFIGURATION) from None
     except EcrateError as error:
         raise CommandError(f"ecrate: {error}") from None
+    except sqlite3.DatabaseError as error:
+        raise CommandError(f"ecrate: the database is damaged: {error}; restore a backup") from None
 
 
 @contextlib.contextmanager
