@@ -178,7 +178,8 @@ def audit_rows(ask: Callable[[str], Iterable[Row]], data: Path) -> Iterator[str]
 
 
 def _audit_files(ask: Callable[[str], Iterable[Row]], data: Path) -> Iterator[str]:
-    blobs: dict[str, str] = dict(ask("SELECT key, digest FROM blobs"))
+    blobs: dict[str, str] = dict(ask("SELECT key, digest FROM blobs WHERE lost_at IS NULL"))
+    lost = {key for (key,) in ask("SELECT key FROM blobs WHERE lost_at IS NOT NULL")}
     open_uploads = {key for (key,) in ask("SELECT id FROM uploads WHERE completed_digest IS NULL")}
     garbage = {key for (key,) in ask("SELECT key FROM garbage")}
     for key in garbage & (blobs.keys() | open_uploads):
@@ -190,7 +191,7 @@ def _audit_files(ask: Callable[[str], Iterable[Row]], data: Path) -> Iterator[st
         elif (actual := _file_digest(files[key])) != digest:
             yield f"the file of blob {digest} has digest {actual}"
     # A file that no blob has yet is an upload's whose completion got no answer.
-    for key in files.keys() - blobs.keys() - garbage - open_uploads:
+    for key in files.keys() - blobs.keys() - lost - garbage - open_uploads:
         yield f"{files[key]} is nobody's"
     growing = {file.name for file in (data / "uploads").iterdir()}
     for key in growing - garbage - open_uploads:

@@ -372,9 +372,10 @@ def _store_layer(
         if current.claim != upload.claim:
             raise UploadBusy(upload.id)
         new = NewBlob(digest, stored.key, upload.size)
-        blob_id, unused = settle_blob(tx, new, lost=kept if is_lost else None, now=now)
+        blob_id, unused, was_known_lost = settle_blob(
+            tx, new, lost=kept if is_lost else None, now=now
+        )
         was_linked = store.link_layer(tx, upload.repository_id, blob_id, now)
-        was_known_lost = kept is not None and kept[2] and unused == kept[1]
         existed = was_linked and not was_known_lost
         store.complete_upload(tx, upload.id, digest, now, existed=existed)
         garbage = [Garbage(key) for key in stored.unused]
@@ -395,9 +396,10 @@ class NewBlob(NamedTuple):
 
 def settle_blob(
     tx: Transaction, new: NewBlob, *, lost: tuple[int, str, bool] | None, now: float
-) -> tuple[int, str | None]:
-    """Make the new bytes those of the digest where it has none, or has `lost` them; give
-    the blob, which is locked, and the key of the bytes that are not needed.
+) -> tuple[int, str | None, bool]:
+    """Make the new bytes those of the digest where it has none, is known to have lost them, or
+    is as in `lost`; give the blob, which is locked, the key of the bytes that are not needed, and
+    whether the blob was known to have lost its own.
     """
     # Between a look and the next one somebody else may store the blob, or collect it.
     while True:
@@ -405,12 +407,12 @@ def settle_blob(
         if found is None:
             blob_id = store.insert_blob(tx, new.digest, new.key, new.size, now)
             if blob_id is not None:
-                return blob_id, None
-        elif found == lost:
+                return blob_id, None, False
+        elif found[2] or found == lost:
             store.replace_blob_key(tx, found[0], new.key)
-            return found[:2]
+            return found
         else:
-            return found[0], new.key
+            return found[0], new.key, False
 
 
 def cancel_layer_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> None:

@@ -242,18 +242,22 @@ def mark_found(tx: Transaction, blob: BlobRow) -> bool:
     )
 
 
-def insert_lost_blob(tx: Transaction, digest: Digest, key: str, size: int, now: float) -> int:
-    """Make a blob whose bytes are not there, for those who need it; give its id."""
+def insert_lost_blob(
+    tx: Transaction, digest: Digest, key: str, size: int, now: float
+) -> int | None:
+    """Make a blob whose bytes are not there, for those who need it; give its id, None where
+    another transaction was first.
+    """
     row = tx.one(
         "INSERT INTO blobs (digest, key, size, stored_at, lost_at) VALUES (?, ?, ?, ?, ?) "
-        "RETURNING id",
+        "ON CONFLICT (digest) DO NOTHING RETURNING id",
         digest.text,
         key,
         size,
         now,
         now,
     )
-    return int(row[0]) if row else 0
+    return None if row is None else row[0]
 
 
 def lock_blobs_of(tx: Transaction, digests: Sequence[str]) -> None:

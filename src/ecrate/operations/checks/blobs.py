@@ -16,7 +16,7 @@ from ecrate.operations.core import Core
 from ecrate.operations.pace import Pace
 from ecrate.store import checks as store
 from ecrate.store import garbage
-from ecrate.store.blobs import Garbage, insert_garbage
+from ecrate.store.blobs import Garbage, insert_garbage, lock_blobs
 from ecrate.store.checks import BlobRow
 from ecrate.store.dump import sum_of_sizes
 
@@ -118,11 +118,15 @@ def _take_back(inspection: Inspection, blob: BlobRow) -> bool:
     """Let a lost blob whose bytes are well after all be one again; tell whether they are."""
     core = inspection.core
     pace = inspection.pace or Pace()
+    with core.database.read() as tx:
+        was_going = garbage.is_garbage(tx, blob.key)
     if not core.blobs.exists(blob.key, blob.size) or not _is_whole(core, blob, pace.spend):
         return False
     with core.database.write() as tx:
-        is_going = garbage.is_garbage(tx, blob.key) and not garbage.take_garbage(tx, blob.key)
-        return not is_going and store.mark_found(tx, blob)
+        lock_blobs(tx, [blob.id])
+        # Those that were on their way out may be gone by now.
+        is_kept = garbage.take_garbage(tx, blob.key) if was_going else True
+        return is_kept and store.mark_found(tx, blob)
 
 
 def _forgotten(inspection: Inspection, blob_id: int) -> Iterator[Finding]:

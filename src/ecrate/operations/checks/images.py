@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ecrate.domain.damage import Finding
 from ecrate.domain.errors import InvalidParameter
-from ecrate.domain.images import Manifest, parse_manifest
+from ecrate.domain.images import Descriptor, Manifest, parse_manifest
 from ecrate.operations.checks.inspection import PAGE, Inspection
 from ecrate.operations.core import Core
 from ecrate.store import checks as store
@@ -48,21 +48,30 @@ def _damaged(inspection: Inspection, image_id: int) -> Iterator[Finding]:
             return
         copies = store.list_copies(tx, image) if inspection.repairs else []
     sound = next((content for content in copies if image.digest.fits(content)), None)
-    if sound is not None:
-        with inspection.core.database.write() as tx:
-            images.heal_manifest(tx, image.id, sound)
+    is_mended = sound is not None and _heal(inspection.core, image, sound)
     told = "its manifest is gone" if image.content is None else "its manifest is damaged"
     yield Finding(
         "damaged-manifest",
         f"{place.ref.name}@{image.digest}",
         f"{told}; push the image again",
-        done="" if sound is None else "taken from another repository",
-        is_mended=sound is not None,
+        done="taken from another repository" if is_mended else "",
+        is_mended=is_mended,
         images=[place],
         image_count=1,
     )
-    if sound is not None:
+    if is_mended:
         yield from _disagreeing(inspection, image_id)
+
+
+def _heal(core: Core, image: ImageRow, content: bytes) -> bool:
+    """Put the manifest in its place; tell whether the image was still where it was."""
+    with core.database.write() as tx:
+        lock_repositories(tx, [image.repository_id])
+        current = store.find_image(tx, image.id)
+        if current is None or current.repository_id != image.repository_id:
+            return False
+        images.heal_manifest(tx, image.id, content)
+        return True
 
 
 def _disagreeing(inspection: Inspection, image_id: int) -> Iterator[Finding]:
@@ -139,6 +148,18 @@ def _derive(core: Core, tx: Transaction, before: ImageRow) -> None:
     store.update_derived(tx, image.id, subject, len(manifest.content))
 
 
+def _find_or_lose(core: Core, tx: Transaction, layer: Descriptor) -> int:
+    """Give the layer's blob, locked; one that nobody has is lost from now on."""
+    while True:
+        blob = layers.find_blob(tx, layer.digest.text)
+        if blob is not None:
+            return blob[0]
+        # Somebody else may be storing it this moment.
+        blob_id = store.insert_lost_blob(tx, layer.digest, core.new_id(), layer.size, core.clock())
+        if blob_id is not None:
+            return blob_id
+
+
 def _references(
     core: Core, tx: Transaction, image: ImageRow, manifest: Manifest
 ) -> images.ImageReferences:
@@ -155,12 +176,7 @@ def _references(
         if is_elsewhere or digest.text in image.missing:
             missing_layers.append((digest.text, layer.media_type))
             continue
-        blob = layers.find_blob(tx, digest.text)
-        blob_id = (
-            store.insert_lost_blob(tx, digest, core.new_id(), layer.size, now)
-            if blob is None
-            else blob[0]
-        )
+        blob_id = _find_or_lose(core, tx, layer)
         layers.link_layer(tx, image.repository_id, blob_id, now)
         needed.setdefault(blob_id, layer.media_type)
     children: dict[int, None] = {}

@@ -205,9 +205,8 @@ class _Repository:
             blob = layers.find_blob(tx, digest.text)
             is_lost = blob is not None and blob[2]
             if new is not None:
-                lost = blob if is_lost else None
                 stored = NewBlob(digest, new.key, new.size)
-                blob_id, unused = settle_blob(tx, stored, lost=lost, now=now)
+                blob_id, unused, _ = settle_blob(tx, stored, lost=None, now=now)
                 insert_garbage(tx, [Garbage(unused)] if unused else [], 0.0)
             elif blob is None or is_lost:
                 return False
