@@ -12,7 +12,7 @@ import pytest
 from ecrate.domain.errors import ImportUnusable
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.repositories import TagMutability
-from ecrate.operations import images
+from ecrate.operations import images, referrers
 from ecrate.operations.imports.distribution import DistributionFiles
 from ecrate.operations.imports.importing import Importing, import_distribution
 from ecrate.operations.pace import Pace
@@ -153,7 +153,7 @@ def test_referrers_are_found(bench: Bench, files: Files) -> None:
 
     take(bench, files)
 
-    found, _ = images.list_image_referrers(bench.core, bench.caller, bench.ref("app"), digest)
+    found, _ = referrers.list_image_referrers(bench.core, bench.caller, bench.ref("app"), digest)
     assert [one.digest.text for one in found] == [referrer]
 
 

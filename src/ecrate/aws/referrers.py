@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ecrate.aws.call import Call
 from ecrate.domain.images import Referrer
 from ecrate.domain.names import Digest
-from ecrate.operations import images
+from ecrate.operations import referrers
+from ecrate.operations.images import Position
 
 if TYPE_CHECKING:
     from types_boto3_ecr import type_defs as t
@@ -24,14 +25,14 @@ def list_image_referrers(call: Call[t.ListImageReferrersRequestTypeDef]) -> dict
     status = wanted.get("artifactStatus", "ACTIVE")
     scope = f"ListImageReferrers {ref.arn} {subject} {status} {types}"
     token = given.get("nextToken")
-    page, position = images.list_image_referrers(
+    page, position = referrers.list_image_referrers(
         call.core,
         call.caller,
         ref,
         subject,
         artifact_types=types,
         storage=status,
-        after=None if token is None else images.Position(**call.page_position(scope, token)),
+        after=None if token is None else Position(**call.page_position(scope, token)),
         limit=given.get("maxResults", _DEFAULT_PAGE),
     )
     now = call.core.clock()

@@ -14,7 +14,8 @@ from ecrate.domain.images import OCI_INDEX, Referrer
 from ecrate.domain.names import Digest
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest, next_link
-from ecrate.operations import images
+from ecrate.operations import referrers
+from ecrate.operations.images import Position
 
 _POSITION: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
@@ -27,7 +28,7 @@ async def get_referrers(request: RegistryRequest) -> StreamResponse:
         raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
     wanted = request.query.get("artifactType") or ""
     list_referrers = functools.partial(
-        images.list_image_referrers,
+        referrers.list_image_referrers,
         artifact_types=[wanted] if wanted else [],
         after=_position(request.query.get("last")),
     )
@@ -50,13 +51,13 @@ async def get_referrers(request: RegistryRequest) -> StreamResponse:
     return Response(body=msgspec.json.encode(index), headers=headers)
 
 
-def _position(last: str | None) -> images.Position | None:
+def _position(last: str | None) -> Position | None:
     if last is None:
         return None
     match = _POSITION.fullmatch(last)
     if match is None:
         raise _no_position()
-    return images.Position(int(match[1]), int(match[2]))
+    return Position(int(match[1]), int(match[2]))
 
 
 def _no_position() -> RegistryError:

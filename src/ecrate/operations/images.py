@@ -24,7 +24,7 @@ from ecrate.domain.errors import (
     StorageFull,
     StoreUnavailable,
 )
-from ecrate.domain.images import MAX_MANIFEST_SIZE, Image, Manifest, Referrer
+from ecrate.domain.images import Image, Manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
@@ -40,9 +40,6 @@ from ecrate.store.repositories import add_to_image_count
 
 _LOG: Final = logging.getLogger("ecrate")
 _RECORD_PULLS_EVERY: Final = 3600.0
-REFERRERS_PAGE: Final = 100
-_REFERRERS_STEP: Final = 10
-_DESCRIPTOR_SIZE: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,7 +286,7 @@ def list_image_details(
     """
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "DescribeImages")
-        start = _start(repository, after).image_id
+        start = start_of(repository, after).image_id
         images = store.list_images(
             tx, repository.id, status, start, limit + 1, storage=storage, now=core.clock()
         )
@@ -312,7 +309,7 @@ def list_images(
     """Give a page of image ids, one a tag, and where the next one goes on."""
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "ListImages")
-        start = _start(repository, after)
+        start = start_of(repository, after)
         rows = store.list_image_ids(
             tx,
             repository.id,
@@ -329,7 +326,8 @@ def list_images(
     return page, Position(repository.id, last_id, last_tag or "")
 
 
-def _start(repository: Repository, after: Position | None) -> Position:
+def start_of(repository: Repository, after: Position | None) -> Position:
+    """Give where a list begins; raises `InvalidParameter` for another repository's position."""
     if after is None:
         return Position(repository.id, 0)
     if after.repository_id != repository.id:
@@ -345,53 +343,6 @@ def list_tags(
         repository = open_repository(tx, caller, ref, "ListImages")
         tags = store.list_tags(tx, repository.id, after, limit + 1, now=core.clock())
     return tags[:limit], len(tags) > limit
-
-
-def list_image_referrers(
-    core: Core,
-    caller: Caller,
-    ref: RepositoryRef,
-    subject: str,
-    *,
-    artifact_types: Sequence[str] = (),
-    storage: str = "ACTIVE",
-    after: Position | None = None,
-    limit: int = REFERRERS_PAGE,
-) -> tuple[list[Referrer], Position | None]:
-    """Give a page of the images that name `subject`, and where the next one goes on.
-
-    Without `artifact_types`, those of any. A subject that does not exist has none. A page ends
-    early when its annotations are long, so that described as an index it is no larger than a
-    manifest may be.
-    """
-    page: list[Referrer] = []
-    room = MAX_MANIFEST_SIZE
-    with core.database.read() as tx:
-        # AWS: listing referrers takes the permission to get images.
-        repository = open_repository(tx, caller, ref, "BatchGetImage")
-        last_id = _start(repository, after).image_id
-        while len(page) < limit:
-            step = min(_REFERRERS_STEP, limit - len(page))
-            found = store.list_referrers(
-                tx,
-                repository.id,
-                subject,
-                artifact_types=artifact_types,
-                storage=storage,
-                after=last_id,
-                limit=step + 1,
-                now=core.clock(),
-            )
-            for one in found[:step]:
-                # A description repeats no more than the manifest says, and adds its digest.
-                room -= one.size + _DESCRIPTOR_SIZE
-                if room < 0 and page:
-                    return page, Position(repository.id, page[-1].id)
-                page.append(one)
-            if len(found) <= step:
-                return page, None
-            last_id = page[-1].id
-    return page, Position(repository.id, last_id)
 
 
 def update_image_storage_class(
