@@ -12,28 +12,29 @@ from ecrate.domain.errors import (
     ImageNotFound,
     LayerNotFound,
     LimitExceeded,
-    ReferencedImagesNotFound,
     RepositoryNotFound,
     TrashNotFound,
 )
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.trash import Origin
-from ecrate.operations import images, layers, trash
+from ecrate.operations import images, layers, referrers, trash
 from ecrate.operations.collection import TRASH_BATCH, collect
 from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, START, Bench
-from tests.support.images import OCI_INDEX, MadeImage, make_image
+from tests.support.images import MadeImage, make_image
 from tests.support.lifecycle_bench import WEEK_OLD, run_in_an_hour
 from tests.support.pushing import make_index
-from tests.support.trash import collect_all, delete, delete_repository, digests, items, restore
+from tests.support.trash import (
+    collect_all,
+    delete,
+    delete_repository,
+    digests,
+    items,
+    lapse,
+    restore,
+)
 
 WEEK = 7 * DAY
-
-
-@pytest.fixture
-def other(make_bench: Callable[..., Bench]) -> Bench:
-    """The same data as another worker has it."""
-    return make_bench()
 
 
 def image_of(bench: Bench, ref: RepositoryRef, digest: Digest) -> Any:
@@ -43,19 +44,6 @@ def image_of(bench: Bench, ref: RepositoryRef, digest: Digest) -> Any:
 
 def layer_bytes(bench: Bench, ref: RepositoryRef, image: MadeImage) -> list[bytes]:
     return [bench.read(ref, blob.digest) for blob in image.blobs]
-
-
-def lapse(bench: Bench) -> None:
-    """Wait until what only deleted images need is linked by nothing but the trash."""
-    bench.clock.advance(DAY + 1)
-    collect_all(bench)
-
-
-def index_of(bench: Bench, ref: RepositoryRef, *children: Digest, tags: list[str]) -> Digest:
-    """Put an index of what may be indexes themselves."""
-    entries = [{"digest": one.text, "mediaType": OCI_INDEX, "size": 1} for one in children]
-    document = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}
-    return bench.put(ref, json.dumps(document), tags)
 
 
 def test_deleted_image_is_gone_at_once(bench: Bench, one: RepositoryRef) -> None:
@@ -192,112 +180,6 @@ def test_image_deleted_twice_is_in_the_trash_once(bench: Bench, one: RepositoryR
     assert layer_bytes(bench, one, image) == [blob.content for blob in image.blobs]
 
 
-def test_restore_of_an_index_brings_its_children_first(bench: Bench, one: RepositoryRef) -> None:
-    made = make_image(10), make_image(10)
-    first, second = (bench.push(one, image) for image in made)
-    index = bench.put(one, make_index(*made), ["all"])
-    outer = index_of(bench, one, index, first, tags=["outer"])
-    delete(bench, one, outer, index, first, second)
-    lapse(bench)
-
-    restored = restore(bench, one, outer)
-
-    order = [back.digest for back in restored]
-    assert sorted(order, key=str) == sorted([first, second, index, outer], key=str)
-    assert order[-2:] == [index, outer]
-    assert digests(bench, one) == [first, second, index, outer]
-    with pytest.raises(Exception, match="referenced by manifest list"):
-        delete(bench, one, first)
-
-
-def test_restore_of_an_index_leaves_children_that_are_there(
-    bench: Bench, one: RepositoryRef
-) -> None:
-    child = make_image(10)
-    bench.push(one, child, "child")
-    index = bench.put(one, make_index(child), ["all"])
-    delete(bench, one, index)
-
-    restored = restore(bench, one, index)
-
-    assert [back.digest for back in restored] == [index]
-    assert bench.images(one) == [ImageId(Digest(child.digest), "child"), ImageId(index, "all")]
-
-
-def test_restore_of_an_index_whose_child_is_gone_for_good_changes_nothing(
-    bench: Bench, one: RepositoryRef
-) -> None:
-    lost, kept = make_image(10), make_image(10)
-    bench.push(one, lost)
-    bench.push(one, kept)
-    index = bench.put(one, make_index(kept, lost))
-    delete(bench, one, index, Digest(kept.digest), Digest(lost.digest))
-    trash.empty_trash(bench.core, Origin(), Digest(lost.digest))
-    before = items(bench)
-
-    with pytest.raises(ReferencedImagesNotFound, match=lost.digest):
-        restore(bench, one, index)
-
-    assert digests(bench, one) == []
-    assert items(bench) == before
-    assert len(before) == 2
-
-
-def test_restore_of_many_indexes_of_one_another_is_quick(bench: Bench, one: RepositoryRef) -> None:
-    below = [bench.push(one, make_image(10))]
-    for _ in range(40):
-        below.append(index_of(bench, one, *below[-2:], tags=[]))
-    delete(bench, one, *reversed(below))
-
-    restored = restore(bench, one, below[-1])
-
-    assert [back.digest for back in restored] == digests(bench, one) == below
-
-
-@pytest.fixture
-def sparse(make_bench: Callable[..., Bench]) -> Bench:
-    return make_bench(sparse_manifests=True)
-
-
-def test_restored_index_may_lack_what_it_lacked(bench: Bench, sparse: Bench) -> None:
-    one, missing, there = sparse.create("one"), make_image(10), make_image(10)
-    sparse.push(one, there)
-    index = sparse.put(one, make_index(missing, there))
-    delete(bench, one, index)
-
-    restore(bench, one, index)
-
-    bench.push(one, missing)
-    with pytest.raises(Exception, match="referenced by manifest list"):
-        delete(bench, one, Digest(missing.digest))
-
-
-def test_restored_image_is_listed_by_an_index_that_waits_for_it(
-    bench: Bench, sparse: Bench
-) -> None:
-    one, child = sparse.create("one"), make_image(10)
-    digest = sparse.push(one, child)
-    delete(sparse, one, digest)
-    sparse.put(one, make_index(child))
-
-    restore(bench, one, digest)
-
-    with pytest.raises(Exception, match="referenced by manifest list"):
-        delete(bench, one, digest)
-
-
-def test_restored_image_takes_a_layer_that_came_meanwhile(bench: Bench, sparse: Bench) -> None:
-    one, image = sparse.create("one"), make_image(10)
-    digest = sparse.put(one, image.manifest)
-    delete(sparse, one, digest)
-    sparse.store(one, image.layers[0].content)
-
-    restore(bench, one, digest)
-    lapse(bench)
-
-    assert bench.read(one, image.layers[0].digest) == image.layers[0].content
-
-
 def test_restored_referrer_is_listed_again(bench: Bench, one: RepositoryRef) -> None:
     subject, artifact = make_image(10), make_image(10)
     bench.push(one, subject)
@@ -307,11 +189,11 @@ def test_restored_referrer_is_listed_again(bench: Bench, one: RepositoryRef) -> 
     document = json.loads(artifact.manifest) | {"subject": about, "annotations": {"a": "b"}}
     referrer = bench.put(one, json.dumps(document))
     delete(bench, one, referrer)
-    without, _ = images.list_image_referrers(bench.core, bench.caller, one, subject.digest)
+    without, _ = referrers.list_image_referrers(bench.core, bench.caller, one, subject.digest)
 
     restore(bench, one, referrer)
 
-    found, _ = images.list_image_referrers(bench.core, bench.caller, one, subject.digest)
+    found, _ = referrers.list_image_referrers(bench.core, bench.caller, one, subject.digest)
     assert without == []
     assert [(back.digest, back.annotations) for back in found] == [(referrer, {"a": "b"})]
 
@@ -519,57 +401,3 @@ def test_emptied_trash_is_garbage_at_once(bench: Bench, one: RepositoryRef) -> N
     collect_all(bench)
 
     assert bench.files() == set()
-
-
-def test_restore_comes_too_late_for_the_collector(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    digest = bench.push(one, make_image(10))
-    delete(bench, one, digest)
-    other.clock.advance(WEEK)
-    bench.database.before_write = lambda: collect(other.core)
-
-    with pytest.raises(TrashNotFound):
-        restore(bench, one, digest)
-
-
-def test_collector_comes_too_late_for_a_restore(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    image = make_image(10)
-    digest = bench.push(one, image)
-    delete(bench, one, digest)
-    other.clock.advance(WEEK)
-    other.database.before_write = lambda: restore(bench, one, digest)
-
-    collected = collect_all(other)
-
-    assert collected[0].trash == 0
-    assert layer_bytes(bench, one, image) == [blob.content for blob in image.blobs]
-
-
-def test_restore_meets_a_push_of_the_same_image(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    image = make_image(10)
-    digest = bench.push(one, image, "v1")
-    delete(bench, one, digest)
-    bench.database.before_write = lambda: other.push(one, image, "v2")
-
-    (restored,) = restore(bench, one, digest)
-
-    assert restored.was_there
-    assert bench.images(one) == [ImageId(digest, "v1"), ImageId(digest, "v2")]
-
-
-def test_restore_twice_at_once_restores_once(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    digest = bench.push(one, make_image(10))
-    delete(bench, one, digest)
-    bench.database.before_write = lambda: restore(other, one, digest)
-
-    with pytest.raises(TrashNotFound):
-        restore(bench, one, digest)
-
-    assert digests(bench, one) == [digest]

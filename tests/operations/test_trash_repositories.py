@@ -18,38 +18,33 @@ from ecrate.domain.errors import (
 from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
 from ecrate.domain.repositories import Repository, TagMutability
 from ecrate.domain.trash import Origin
-from ecrate.operations import images, layers, lifecycle, policies, repositories, tagging, trash
+from ecrate.operations import images, layers, policies, repositories, tagging, trash
 from ecrate.operations.collection import TRASH_BATCH, collect
 from ecrate.operations.core import Limits
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from tests.support.core import DAY, HOUR, START, Bench
-from tests.support.images import MadeImage, make_image
+from tests.support.images import make_image
 from tests.support.lifecycle_bench import WEEK_OLD, count_rows, evaluated_at, put
 from tests.support.policies import PULLING, allow, policy
 from tests.support.pushing import make_index
-from tests.support.trash import collect_all, delete, delete_repository, digests, items, restore
+from tests.support.trash import (
+    collect_all,
+    delete,
+    delete_repository,
+    digests,
+    items,
+    readable,
+    restore,
+    restore_repository,
+)
 
 WEEK = 7 * DAY
 OPEN = policy(allow(*PULLING, Principal="*"))
 
 
-@pytest.fixture
-def other(make_bench: Callable[..., Bench]) -> Bench:
-    """The same data as another worker has it."""
-    return make_bench()
-
-
-def restore_repository(bench: Bench, ref: RepositoryRef, name: str | None = None) -> RepositoryRef:
-    return trash.restore_repository(bench.core, ref, name=name).ref
-
-
 def names(bench: Bench) -> list[str]:
     page = repositories.list_repositories(bench.core, bench.caller, bench.caller.registry)
     return [one.ref.name for one in page.repositories]
-
-
-def readable(bench: Bench, ref: RepositoryRef, image: MadeImage) -> bool:
-    return all(bench.read(ref, blob.digest) == blob.content for blob in image.blobs)
 
 
 def test_deleted_repository_is_gone_at_once(bench: Bench, one: RepositoryRef) -> None:
@@ -425,75 +420,6 @@ def test_emptied_trash_is_garbage_at_once(bench: Bench, one: RepositoryRef) -> N
     collect_all(bench)
 
     assert bench.files() == set()
-
-
-def test_restore_comes_too_late_for_the_collector(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    bench.push(one, make_image(10))
-    delete_repository(bench, one)
-    other.clock.advance(WEEK)
-    bench.database.before_write = lambda: collect(other.core)
-
-    with pytest.raises(TrashNotFound):
-        restore_repository(bench, one)
-
-
-def test_collector_comes_too_late_for_a_restore(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    image = make_image(10)
-    bench.push(one, image)
-    delete_repository(bench, one)
-    other.clock.advance(WEEK)
-    other.database.before_write = lambda: restore_repository(bench, one)
-
-    collect_all(other)
-
-    assert readable(bench, one, image)
-
-
-def test_restore_meets_the_creation_of_another(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    delete_repository(bench, one)
-    bench.database.before_write = lambda: other.create("one")
-
-    with pytest.raises(RepositoryAlreadyExists):
-        restore_repository(bench, one)
-
-    assert items(bench) == ["one"]
-
-
-def test_push_into_a_repository_that_is_deleted_meanwhile(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    image = make_image(10)
-    for blob in image.blobs:
-        bench.store(one, blob.content)
-    bench.database.before_write = lambda: delete_repository(other, one)
-
-    with pytest.raises(RepositoryNotFound):
-        bench.put(one, image.manifest, ["v1"])
-
-    (found,) = trash.list_trashed_repositories(bench.core, Origin())
-    assert found.image_count == 0
-
-
-def test_lifecycle_run_meets_the_deletion_of_its_repository(
-    bench: Bench, one: RepositoryRef, other: Bench
-) -> None:
-    digest = bench.push(one, make_image(10))
-    put(bench, one, WEEK_OLD)
-    bench.clock.advance(WEEK)
-    other.clock.advance(WEEK)
-    bench.database.before_write = lambda: delete_repository(other, one)
-    run_lifecycle_policies(bench.core)
-
-    restore_repository(bench, one)
-
-    assert digests(bench, one) == [digest]
-    assert lifecycle.get_lifecycle_policy(bench.core, bench.caller, one).evaluated_at is None
 
 
 def test_blob_of_a_deleted_repository_is_kept_for_another(bench: Bench, one: RepositoryRef) -> None:

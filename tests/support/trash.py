@@ -7,7 +7,8 @@ from ecrate.domain.trash import Origin
 from ecrate.operations import images, repositories, trash
 from ecrate.operations.collection import Collected, collect
 from ecrate.operations.trash import RestoredImage
-from tests.support.core import Bench
+from tests.support.core import DAY, Bench
+from tests.support.images import MadeImage
 
 
 def delete(bench: Bench, ref: RepositoryRef, *digests: Digest) -> None:
@@ -47,3 +48,17 @@ def collect_all(bench: Bench) -> list[Collected]:
     while rounds[-1] != Collected():
         rounds.append(collect(bench.core))
     return rounds
+
+
+def restore_repository(bench: Bench, ref: RepositoryRef, name: str | None = None) -> RepositoryRef:
+    return trash.restore_repository(bench.core, ref, name=name).ref
+
+
+def readable(bench: Bench, ref: RepositoryRef, image: MadeImage) -> bool:
+    return all(bench.read(ref, blob.digest) == blob.content for blob in image.blobs)
+
+
+def lapse(bench: Bench) -> None:
+    """Wait until what only deleted images need is linked by nothing but the trash."""
+    bench.clock.advance(DAY + 1)
+    collect_all(bench)
