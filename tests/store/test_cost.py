@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,10 +141,10 @@ class Explaining:
         return self.tx.all(sql, *values)
 
     def run(self, sql: str, *values: object) -> int:
-        raise NotImplementedError
+        return self.tx.run(sql, *values)
 
-    def many(self, sql: str, rows: object) -> None:
-        raise NotImplementedError
+    def many(self, sql: str, rows: Iterable[Row]) -> None:
+        self.tx.many(sql, rows)
 
     def _explain(self, sql: str, values: tuple[object, ...]) -> None:
         row = self.tx.one(f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {sql}", *values)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ SETTINGS = {
 _SHORTEST, _LONGEST = 0.05, 2.0
 _STARTS_KILLED = 0.2
 _START_SECONDS = 1.0
-_PUSHERS = {
+_PUSHERS: dict[str, Callable[..., Pusher]] = {
     "drill/registry-1": RegistryPusher,
     "drill/registry-2": RegistryPusher,
     "drill/api-1": ApiPusher,

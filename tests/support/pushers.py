@@ -11,6 +11,7 @@ import random
 import subprocess
 import threading
 import traceback
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -103,7 +104,7 @@ class Place:
             return self._server
 
 
-class Pusher(threading.Thread):
+class Pusher(threading.Thread, ABC):
     """Pushes images into a repository of its own."""
 
     def __init__(self, place: Place, repository: str, seed: int, shared: Sequence[Blob]) -> None:
@@ -161,9 +162,9 @@ class Pusher(threading.Thread):
         finally:
             self._disconnect()
 
+    @abstractmethod
     def work(self) -> None:
         """Push one image."""
-        raise NotImplementedError
 
     def once(self, name: str, call: Callable[[], T]) -> T | None:
         """Give the call's answer, or None once the server was killed and another one is there."""
@@ -243,11 +244,13 @@ class Pusher(threading.Thread):
         self.ledger.layers -= {(self.repository, digest) for digest in kept.blobs}
         return kept
 
+    @abstractmethod
     def push_blob(self, blob: Blob) -> None:
-        raise NotImplementedError
+        """Push one of an image's blobs."""
 
+    @abstractmethod
     def put_manifest(self, image: MadeImage, tag: str) -> None:
-        raise NotImplementedError
+        """Put the manifest of an image whose blobs are there."""
 
 
 class ImagePusher(Pusher):
