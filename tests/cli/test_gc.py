@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +54,17 @@ def test_status_tells_each_step(gc: Command, ecr: ECRClient, repository: str) ->
     assert waiting["trash"]["repositories"] >= 1
     assert waiting["trash"]["bytes"] > 10
     assert waiting["trash"]["last_end"].endswith("+00:00")
+
+
+def test_status_ends_quietly_when_nobody_reads_it(server: Server) -> None:
+    command = [sys.executable, "-m", "ecrate", "gc", "--data", str(server.data), "status"]
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    ran = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+
+    os.close(writer)
+    assert (ran.returncode, ran.stderr) == (0, b"")
 
 
 def test_explain_tells_who_needs_a_blob(gc: Command, ecr: ECRClient, repository: str) -> None:

@@ -9,9 +9,24 @@ from __future__ import annotations
 import sys
 from typing import Final
 
-COMMANDS: Final = (
+# What works on a server's data or settings, and what calls servers.
+_LOCAL_COMMANDS: Final = (
     "serve",
     "env",
+    "config",
+    "iam",
+    "trash",
+    "lock",
+    "unlock",
+    "gc",
+    "fsck",
+    "backup",
+    "restore",
+    "migrate",
+    "import",
+    "completion",
+)
+_CALLING_COMMANDS: Final = (
     "ecr",
     "push",
     "pull",
@@ -23,20 +38,9 @@ COMMANDS: Final = (
     "tag",
     "rm",
     "login",
-    "config",
     "doctor",
-    "iam",
-    "trash",
-    "lock",
-    "unlock",
-    "gc",
-    "fsck",
-    "backup",
-    "restore",
-    "migrate",
-    "import",
-    "completion",
 )
+COMMANDS: Final = (*_LOCAL_COMMANDS, *_CALLING_COMMANDS)
 # As `aws` does, the options common to all calls may stand before the command; these take no value.
 _FLAGS: Final = (
     "--debug",
@@ -45,22 +49,6 @@ _FLAGS: Final = (
     "--no-sign-request",
     "--no-cli-pager",
     "--no-cli-auto-prompt",
-)
-_HAVE_OWN_OPTIONS: Final = (
-    "serve",
-    "env",
-    "config",
-    "iam",
-    "trash",
-    "lock",
-    "unlock",
-    "gc",
-    "fsck",
-    "backup",
-    "restore",
-    "migrate",
-    "import",
-    "completion",
 )
 
 
@@ -100,7 +88,7 @@ def _run(words: list[str]) -> int:
     if not rest or rest[0] not in COMMANDS:
         return _complain(rest)
     name, arguments = rest[0], rest[1:]
-    if common and name in _HAVE_OWN_OPTIONS:
+    if common and name in _LOCAL_COMMANDS:
         print(f"ecrate: options of '{name}' stand behind it: {' '.join(common)}", file=sys.stderr)
         return 252
     if arguments == ["help"] and name != "ecr":

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ecrate.cli.data_directory import add_data_options, carry_out, command_errors, open_core
 from ecrate.cli.options import Parser
 from ecrate.cli.rate import add_rate_option, make_pace
-from ecrate.cli.steps import open_steps
+from ecrate.cli.steps import add_report_options, open_steps
 from ecrate.cli.transfer import print_json
 
 if TYPE_CHECKING:
@@ -48,8 +48,7 @@ def _parser() -> Parser:
         help="copy layers even where the folder can share them with the server's disk",
     )
     add_rate_option(parser, "unlimited", "are read from the layers")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print no progress")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_report_options(parser)
     add_data_options(parser)
     return parser
 

@@ -36,6 +36,21 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
+class Commands:
+    """The commands of such a parser."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._parsers = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        self, name: str, action: Action, summary: str, event: str | None = None
+    ) -> argparse.ArgumentParser:
+        """Add one; `event` is what it is called in the audit log if it changes anything."""
+        made = self._parsers.add_parser(name, help=summary, description=summary)
+        made.set_defaults(action=action, event=event)
+        return made
+
+
 def add_data_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say which server's data is meant."""
     parser.add_argument("--config", metavar="FILE", help="settings in TOML, as the server's")
@@ -68,6 +83,8 @@ def run_action(
     try:
         with open_core(options, prepare=prepare) as core:
             _print(carry_out(core, options, parser.prog))
+    except BrokenPipeError:
+        raise  # whoever read our output has seen enough
     except (EcrateError, SettingError, SchemaError, UnusableError, OSError) as error:
         return _fail(str(error))
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ecrate.cli.data_directory import add_data_options, carry_out, command_errors, open_core
 from ecrate.cli.options import Parser
 from ecrate.cli.rate import add_rate_option, make_pace
-from ecrate.cli.steps import open_steps
+from ecrate.cli.steps import add_report_options, open_steps
 
 if TYPE_CHECKING:
     from ecrate.domain.damage import DamagedImage, Finding
@@ -39,8 +39,7 @@ def _parser() -> Parser:
     )
     add_rate_option(parser, _RATE, "are read to compare digests")
     parser.add_argument("--no-hash", action="store_true", help="compare no digests of layers")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print findings only")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_report_options(parser)
     return parser
 
 

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING, Any, Final
 
-from ecrate.cli.data_directory import Action, add_region, make_parser, run_action, time_of
+from ecrate.cli.data_directory import Commands, add_region, make_parser, run_action, time_of
 
 if TYPE_CHECKING:
     from ecrate.domain.garbage import Explanation, Work
@@ -38,15 +38,7 @@ def _parser() -> argparse.ArgumentParser:
         "ecrate gc", "See what waits for the collector, and why a blob stays or goes."
     )
     add_region(parser)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(
-        name: str, action: Action, summary: str, event: str | None = None
-    ) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=summary, description=summary)
-        made.set_defaults(action=action, event=event)
-        return made
-
+    command = Commands(parser).add
     command("status", _status, "tell what waits at each step, and what was done")
     made = command("explain", _explain, "tell why a blob stays or goes")
     made.add_argument("digest", metavar="DIGEST")

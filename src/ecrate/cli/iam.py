@@ -7,7 +7,7 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ecrate.cli.data_directory import Action, make_parser, run_action, time_of
+from ecrate.cli.data_directory import Action, Commands, make_parser, run_action, time_of
 
 if TYPE_CHECKING:
     from ecrate.operations.core import Core
@@ -39,12 +39,11 @@ def _read_documents(options: argparse.Namespace) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = make_parser("ecrate iam", "Manage who may use the server, and for what.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = Commands(parser)
 
     def command(name: str, action: Action, summary: str, *names: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=summary, description=summary)
         event = _EVENTS.get(name, name.title().replace("-", ""))
-        made.set_defaults(action=action, event=None if name in _READS else event)
+        made = commands.add(name, action, summary, None if name in _READS else event)
         for one in names:
             made.add_argument(one, metavar=one.lstrip("-").upper().replace("-", "_"))
         return made

@@ -15,7 +15,7 @@ from ecrate.cli.data_directory import (
 )
 from ecrate.cli.options import Parser
 from ecrate.cli.rate import add_rate_option, make_pace
-from ecrate.cli.steps import open_steps
+from ecrate.cli.steps import add_report_options, open_steps
 from ecrate.cli.transfer import print_json
 
 if TYPE_CHECKING:
@@ -42,8 +42,7 @@ def _parser() -> Parser:
         "--trust", action="store_true", help="do not read layers that can be shared"
     )
     add_rate_option(parser, "unlimited", "are read from the layers")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print no progress")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_report_options(parser)
     parser.add_argument("--account", metavar="ID", help="account (the root key's)")
     add_region(parser)
     add_data_options(parser)

@@ -15,7 +15,7 @@ from ecrate.cli.config import load_given
 from ecrate.cli.data_directory import command_errors
 from ecrate.cli.options import Parser
 from ecrate.cli.rate import add_rate_option, make_pace
-from ecrate.cli.steps import open_steps
+from ecrate.cli.steps import add_report_options, open_steps
 from ecrate.cli.transfer import print_json
 
 if TYPE_CHECKING:
@@ -49,8 +49,7 @@ def _parser() -> Parser:
         help="copy layers only, while the server runs, so that the rest takes less time later",
     )
     add_rate_option(parser, "unlimited", "are read from the layers")
-    parser.add_argument("--quiet", "-q", action="store_true", help="print no progress")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_report_options(parser)
     return parser
 
 

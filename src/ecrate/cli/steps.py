@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ecrate.operations.progress import Watcher
+
+
+def add_report_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options about what is printed."""
+    parser.add_argument("--quiet", "-q", action="store_true", help="print no progress")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ecrate.cli.data_directory import Action, add_region, make_parser, run_action, time_of
+from ecrate.cli.data_directory import Commands, add_region, make_parser, run_action, time_of
 from ecrate.cli.failures import BAD_COMMAND, CommandError
 
 if TYPE_CHECKING:
@@ -28,15 +28,7 @@ def _parser() -> argparse.ArgumentParser:
         "ecrate trash", "List and restore what was deleted, or let it be deleted for good."
     )
     add_region(parser)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(
-        name: str, action: Action, summary: str, event: str | None = None
-    ) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=summary, description=summary)
-        made.set_defaults(action=action, event=event)
-        return made
-
+    command = Commands(parser).add
     made = command("list", _list, "list what can be restored: everything, or an account's")
     made.add_argument("repository", nargs="?", metavar="REPOSITORY", help="of this name only")
     made = command(
