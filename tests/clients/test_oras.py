@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ BOM = "application/vnd.cyclonedx+json"
 def oras(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OrasClient]:
     """A client that is logged in with the root key."""
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # it leaves some there
     client = OrasClient(hostname=server.host, insecure=True, auth_backend="basic")
     client.login(server.key_id, server.secret, config_path=str(tmp_path / "config.json"))
     yield client

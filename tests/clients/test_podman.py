@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,8 +38,11 @@ def podman(server: Server) -> Iterator[Program]:
 
 @pytest.fixture
 def empty_podman(podman: Program) -> Iterator[Program]:
-    """podman without any image."""
+    """podman without any image, and without what it remembers of layers: it puts one that it has
+    seen at the server, compressed otherwise, in the place of the one it is to push.
+    """
     podman.output("image", "rm", "--all", "--force")
+    shutil.rmtree(podman.home / "var-lib" / "containers" / "cache", ignore_errors=True)
     yield podman
     podman.output("image", "rm", "--all", "--force")
 

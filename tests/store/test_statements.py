@@ -44,6 +44,7 @@ ARGUMENTS: dict[str, object] = {
     "blob_ids: Iterable[int]": [1],
     "columns: Sequence[str]": ["id"],
     "counts: Sequence[int]": [1] * 6,
+    "names: Sequence[str]": ["images"],
     "name: str": "installation",
     "status: str": "ANY",
     "storage: str": "ANY",
