@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import gc
 import logging
@@ -24,9 +25,11 @@ from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
+from ecrate.blobs.watched import WatchedBlobs
 from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
+from ecrate.domain.watching import Watch
 from ecrate.jobs.all_jobs import all_jobs
 from ecrate.jobs.background import Background
 from ecrate.oci.front import OciFront
@@ -42,12 +45,15 @@ from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
+from ecrate.store.watched import WatchedDatabase
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
 from ecrate.web.faults import PATH as FAULTS
 from ecrate.web.faults import Faults
 from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
+from ecrate.web.metrics import Metrics
+from ecrate.web.scrape import Scrape
 from ecrate.web.server import Doors, serve
 from ecrate.web.supervisor import Supervisor, listen
 from ecrate.web.threads import Threads
@@ -117,10 +123,13 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         gc.freeze()
 
         rates = make_rates(settings)
+        metrics = None if settings.metrics == "off" else Metrics(layout.data / "metrics")
 
         def run_worker(_: int, listener: socket.socket) -> None:
             core = build_core(settings, layout, rates=rates, audit=open_audit(settings, layout))
-            asyncio.run(_work(settings, core, certificate, listener))
+            if metrics is not None:
+                core = watched(core, metrics.watch_database, metrics.watch_blobs)
+            asyncio.run(_work(settings, core, certificate, listener, metrics))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -339,6 +348,15 @@ def build_core(
     )
 
 
+def watched(core: Core, database: Watch, blobs: Watch) -> Core:
+    """Give a core whose seams are watched, as far as that costs little beside what is done."""
+    return dataclasses.replace(
+        core,
+        database=WatchedDatabase(core.database, database, only_writes=core.database.is_local),
+        blobs=WatchedBlobs(core.blobs, blobs),
+    )
+
+
 def make_rates(settings: Settings) -> RateLimits | None:
     """Give the rate limits that the workers are going to share, None where there are none."""
     # ECR's rates go with the rest of its ways.
@@ -383,12 +401,22 @@ async def _work(
     core: Core,
     certificate: Certificate | None,
     listener: socket.socket,
+    metrics: Metrics | None,
 ) -> None:
     """Be one worker until told to stop."""
     threads = Threads(reads_here=core.database.is_local)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     faults = Faults(Layout.of(settings).data / "faults.json") if settings.dev else None
+    scrape = None
+    if metrics is not None:
+        scrape = Scrape(
+            core,
+            metrics,
+            threads,
+            is_open=settings.metrics == "anyone",
+            by_repository=settings.metrics_repositories,
+        )
     doors = Doors(
         [
             *([] if faults is None else [(FAULTS, faults)]),
@@ -396,18 +424,21 @@ async def _work(
             ("/layers/", Downloads(core, threads, faults)),
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
+            *([] if scrape is None else [("/metrics", scrape)]),
             ("/", AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
-        ]
+        ],
+        metrics,
     )
-    background = Background(core, all_jobs(core, settings))
+    watch = None if metrics is None else metrics.watch_job
+    background = Background(core, all_jobs(core, settings), watch)
     background.start()
-    watch = None if certificate is None else asyncio.create_task(certificate.watch())
+    renewal = None if certificate is None else asyncio.create_task(certificate.watch())
     tls = None if certificate is None else certificate.context
     try:
         await serve(doors, listener, settings.shutdown_grace, tls)
     finally:
-        if watch is not None:
-            watch.cancel()
+        if renewal is not None:
+            renewal.cancel()
         threads.stop()
         background.stop()
         with contextlib.suppress(AuditUnavailable):

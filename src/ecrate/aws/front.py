@@ -31,6 +31,7 @@ from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.faults import Faults
 from ecrate.web.hosts import Hosts
+from ecrate.web.metrics import OPERATION
 from ecrate.web.purpose import is_inspection
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
@@ -95,6 +96,7 @@ class AwsFront:
         async with self._bodies.read(request, limit) as (body, digest):
             self._signatures.check(request, signature, digest)
             operation = self._operation(target)
+            request[OPERATION] = operation.name
             if entry is None:
                 # AWS has no such error: all its operations are built.
                 raise FrontDoorError(
