@@ -128,6 +128,7 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         def run_worker(_: int, listener: socket.socket) -> None:
             core = build_core(settings, layout, rates=rates, audit=open_audit(settings, layout))
             if metrics is not None:
+                metrics.begin(core.new_id())
                 core = watched(core, metrics.watch_database, metrics.watch_blobs)
             asyncio.run(_work(settings, core, certificate, listener, metrics))
 
@@ -432,13 +433,15 @@ async def _work(
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)
     background.start()
+    flushing = None if metrics is None else asyncio.create_task(metrics.keep_flushing())
     renewal = None if certificate is None else asyncio.create_task(certificate.watch())
     tls = None if certificate is None else certificate.context
     try:
         await serve(doors, listener, settings.shutdown_grace, tls)
     finally:
-        if renewal is not None:
-            renewal.cancel()
+        for task in (flushing, renewal):
+            if task is not None:
+                task.cancel()
         threads.stop()
         background.stop()
         with contextlib.suppress(AuditUnavailable):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import TYPE_CHECKING, Final
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
@@ -12,7 +13,7 @@ from ecrate.domain.errors import StoreUnavailable
 from ecrate.domain.state import State
 from ecrate.operations.core import Core
 from ecrate.operations.state import describe_state
-from ecrate.web.metrics import Metrics
+from ecrate.web.metrics import BOUNDS, COUNTERS, HISTOGRAMS, Counts, Metrics
 from ecrate.web.threads import Threads
 
 if TYPE_CHECKING:
@@ -62,11 +63,23 @@ class Scrape:
             return Response(status=405, headers={"Allow": "GET"})
         if not self._is_open and not _is_local(request):
             return Response(status=403, text="Metrics are for this machine (setting 'metrics').\n")
-        body = await self._threads.run(self._metrics.render, self)
+        body = await self._threads.run(self._render)
         return Response(body=body, headers={"Content-Type": _TYPE})
 
+    def _render(self) -> bytes:
+        # Imported when it is first needed: 60 ms that no start has to wait for.
+        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
+
+        registry = CollectorRegistry()
+        registry.register(self)
+        return generate_latest(registry)
+
     def collect(self) -> Iterator[Metric]:
-        """Give the state's metrics; the library calls it."""
+        """Give all metrics; the library calls it."""
+        yield from _counted(self._metrics.read_all())
+        yield from self._state()
+
+    def _state(self) -> Iterator[Metric]:
         from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
 
         try:
@@ -92,6 +105,23 @@ class Scrape:
                 size.add_metric(place, one.bytes)
             yield images
             yield size
+
+
+def _counted(counts: Counts) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily  # noqa: PLC0415
+
+    for name, (text, labels) in HISTOGRAMS.items():
+        histogram = HistogramMetricFamily(name, text, labels=labels)
+        for key, (*numbers, total) in sorted(counts[name].items()):
+            bounds = [*map(str, BOUNDS), "+Inf"]
+            buckets = list(zip(bounds, accumulate(numbers), strict=True))
+            histogram.add_metric(key.split("\n"), buckets, total)
+        yield histogram
+    for name, (text, labels) in COUNTERS.items():
+        counter = CounterMetricFamily(name, text, labels=labels)
+        for key, (number,) in sorted(counts[name].items()):
+            counter.add_metric(key.split("\n"), number)
+        yield counter
 
 
 def _values(state: State) -> tuple[int, ...]:
