@@ -63,6 +63,7 @@ fuzz: dev ## Fuzz the parsers: make fuzz FUZZ_ARGS="--seconds 600 manifest"
 
 docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/man, where man finds them
 	$(BIN)/python -m tools.operations
+	$(BIN)/python -m tools.observability
 	$(BIN)/python -m tools.man .venv/share/man
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade

@@ -81,7 +81,7 @@ class AwsFront:
         except ConnectionError:
             raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
-            _LOG.exception("request %s failed", request_id)
+            _LOG.exception("request %s failed", request_id, extra={"request_id": request_id})
             return _refuse(request, SERVER_EXCEPTION, request_id)
         headers = {"x-amzn-RequestId": request_id, "Content-Type": CONTENT_TYPE}
         return Response(body=answer, headers=headers)

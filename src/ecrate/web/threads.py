@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -17,10 +19,12 @@ class Threads:
     """The pools of one worker process. `handoff_slots` counts the threads free for hand-offs.
 
     `reads_here`: a few indexed reads take less time than it takes to ask another thread.
+    `keeps_context`: what runs in a thread knows the request it is for (traces need that).
     """
 
-    def __init__(self, *, reads_here: bool = True) -> None:
+    def __init__(self, *, reads_here: bool = True, keeps_context: bool = False) -> None:
         self._reads_here = reads_here
+        self._keeps_context = keeps_context
         self._operations = ThreadPoolExecutor(OPERATION_THREADS, thread_name_prefix="operation")
         self._handoffs = ThreadPoolExecutor(HANDOFF_THREADS, thread_name_prefix="handoff")
         self.handoff_slots = HANDOFF_THREADS
@@ -29,6 +33,8 @@ class Threads:
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run a synchronous function in an operation thread."""
         loop = asyncio.get_running_loop()
+        if self._keeps_context:
+            function = functools.partial(contextvars.copy_context().run, function)
         return await loop.run_in_executor(self._operations, function, *arguments)
 
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
