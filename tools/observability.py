@@ -38,8 +38,7 @@ _PANELS: Final = (
     (
         "Latency, 99 %",
         "s",
-        "histogram_quantile(0.99, sum by (operation, le) "
-        "(rate(ecrate_request_seconds_bucket[5m])))",
+        "histogram_quantile(0.99, sum by (operation, le)(rate(ecrate_request_seconds_bucket[5m])))",
     ),
     ("Bytes in", "Bps", "sum by (door) (rate(ecrate_received_bytes_total[5m]))"),
     ("Bytes out", "Bps", "sum by (door) (rate(ecrate_sent_bytes_total[5m]))"),
@@ -54,10 +53,14 @@ _PANELS: Final = (
         "histogram_quantile(0.99, sum by (step, le) (rate(ecrate_blobs_seconds_bucket[5m])))",
     ),
     (
-        "Failures of database and blob store",
+        "Transactions that failed",
         "ops",
-        'sum by (step) (rate(ecrate_blobs_seconds_count{outcome="failed"}[5m])) or '
         'sum by (kind) (rate(ecrate_database_seconds_count{outcome="failed"}[5m]))',
+    ),
+    (
+        "Steps of the blob store that failed",
+        "ops",
+        'sum by (step) (rate(ecrate_blobs_seconds_count{outcome="failed"}[5m]))',
     ),
     ("Uploads that are open", "short", "ecrate_uploads_open"),
     ("Bytes in quarantine", "bytes", "ecrate_quarantine_bytes"),
