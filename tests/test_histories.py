@@ -224,7 +224,8 @@ def test_recorder_writes_down_answers_and_what_got_lost() -> None:
         raise Refused
 
     recorder.record("one", Kind.PUT, lambda: None, tag="t", digest=A)
-    recorder.record("one", Kind.GET, lambda: A, tag="t")
+    recorder.record("one", Kind.PUT, lambda: A, tag="t", digest=A)
+    recorder.record("one", Kind.GET, lambda: None, tag="u")
     with pytest.raises(Lost):
         recorder.record("one", Kind.DELETE, lose, tag="t")
     with pytest.raises(Refused):
@@ -233,10 +234,11 @@ def test_recorder_writes_down_answers_and_what_got_lost() -> None:
     assert [(call.kind, call.value, call.returned is None) for call in recorder.calls] == [
         (Kind.PUT, A, False),
         (Kind.GET, A, False),
+        (Kind.GET, None, False),
         (Kind.DELETE, None, True),
     ]
     moments = [moment for call in recorder.calls for moment in (call.invoked, call.returned or 0)]
-    assert moments[:4] == sorted(moments[:4])
+    assert moments[:6] == sorted(moments[:6])
 
 
 def test_recorder_takes_the_calls_of_many_threads() -> None:

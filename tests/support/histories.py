@@ -86,8 +86,9 @@ class Recorder:
         tag: str = "",
         digest: str | None = None,
     ) -> Value:
-        """Do one attempt and write it down; it gives what it read, for a put nothing. `Refused`
-        leaves no trace, and after `Lost` or any other error nobody knows; all are passed on.
+        """Do one attempt and write it down; it gives what it read. A put that gives a digest only
+        read that it stands there already. `Refused` leaves no trace, and after `Lost` or any other
+        error nobody knows; all are passed on.
         """
         call = Call(kind, tag, digest, time.monotonic_ns(), client=client)
         try:
@@ -98,7 +99,11 @@ class Recorder:
         except BaseException:
             self._add(call)
             raise
-        self._add(call if kind is Kind.PUT else replace(call, value=value))
+        if kind is not Kind.PUT:
+            call = replace(call, value=value)
+        elif value is not None:
+            call = replace(call, kind=Kind.GET, value=value)
+        self._add(call)
         return value
 
     def _add(self, call: Call) -> None:
