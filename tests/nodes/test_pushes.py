@@ -215,7 +215,7 @@ def test_same_layer_pushed_at_all_nodes_at_once_is_stored_once(
         digests = set(threads.map(push, range(6)))
 
     (digest,) = digests
-    assert cluster.rows(f"SELECT count(*) FROM blobs WHERE digest = '{digest}'") == [(1,)]  # noqa: S608
+    assert cluster.rows("SELECT count(*) FROM blobs WHERE digest = %s", digest) == [(1,)]
     for node in cluster.nodes:
         with node.http() as client:
             client.follow_redirects = True

@@ -56,10 +56,11 @@ class Cluster:
         with running_balancer(nodes, is_per_request=is_per_request) as balancer:
             yield dataclasses.replace(self.nodes[0], port=balancer.port), balancer
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
-        """Ask the database."""
+    def rows(self, query: str, *values: object) -> list[tuple[Any, ...]]:
+        """Ask the database, or change something there; `%s` stands for a value."""
         with psycopg.connect(self.database, autocommit=True) as connection:
-            return connection.execute(query.encode()).fetchall()
+            done = connection.execute(query.encode(), values or None)
+            return [] if done.description is None else done.fetchall()
 
     def problems(self) -> list[str]:
         """Compare the rows with each other and with the objects in the store."""
