@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -43,6 +43,7 @@ SETTINGS = {
 }
 
 
+_NUMBERS = itertools.count(1)
 SPAN = f"0-{3 * MIB - 1}"
 
 
@@ -96,41 +97,48 @@ class Watch:
         """Give the database's ends of the first node's connections that wait, or are, so."""
         found = self.cluster.rows(
             "SELECT pid FROM pg_stat_activity WHERE datname = current_database() "
-            "AND application_name = 'first' AND (wait_event_type = %s OR state = %s)",
+            "AND application_name = %s AND (wait_event_type = %s OR state = %s)",
+            self.first.data.name,
             wait,
             state,
         )
         return [pid for (pid,) in found]
 
 
-@contextlib.contextmanager
-def running_watch(postgres: Postgres, s3_server: S3Server, folder: Path) -> Iterator[Watch]:
-    with (
-        postgres.empty() as database,
-        running_proxy(s3_server.port) as proxy,
-        contextlib.ExitStack() as opened,
-    ):
+@pytest.fixture(scope="module")
+def lone(
+    postgres: Postgres, s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Cluster]:
+    """A node that gets the work of another one."""
+    with postgres.empty() as database, contextlib.ExitStack() as opened:
+        folder = tmp_path_factory.mktemp("nodes")
         cluster = Cluster(folder, database, s3_server.make_address(), s3_server)
-        first = cluster.start(
-            "first",
-            **SETTINGS,
-            ECRATE_DATABASE=f"{database}&application_name=first",
-            ECRATE_BLOBS=url_of(replace(cluster.address, endpoint=proxy.endpoint)),
-        )
-        opened.callback(first.kill)
-        watch = Watch(replace(cluster, nodes=(first,)), proxy)
-        wait_until(lambda: watch.holder() != "")
-        second = watch.cluster.start("second", **SETTINGS)
-        opened.callback(second.kill)
-        opened.callback(second.stop)
-        watch.cluster = replace(cluster, nodes=(first, second))
-        yield watch
+        node = cluster.start("lone", **SETTINGS)
+        opened.callback(node.kill)
+        opened.callback(node.stop)
+        yield replace(cluster, nodes=(node,))
 
 
 @pytest.fixture
-def watch(postgres: Postgres, s3_server: S3Server, tmp_path: Path) -> Iterator[Watch]:
-    with running_watch(postgres, s3_server, tmp_path) as running:
-        yield running
+def watch(lone: Cluster) -> Iterator[Watch]:
+    """The same with a node before it that has the lease."""
+    (other,), number = lone.nodes, next(_NUMBERS)
+    with running_proxy(lone.store.port) as proxy, contextlib.ExitStack() as opened:
+        first = lone.start(
+            f"first-{number}",
+            **SETTINGS,
+            ECRATE_DATABASE=f"{lone.database}&application_name=first-{number}",
+            ECRATE_BLOBS=url_of(replace(lone.address, endpoint=proxy.endpoint)),
+        )
+        opened.callback(first.kill)
+        watch = Watch(replace(lone, nodes=(first, other)), proxy)
+        before = watch.holder()
+        os.killpg(other.process.pid, signal.SIGSTOP)
+        opened.callback(os.killpg, other.process.pid, signal.SIGCONT)
+        watch.end_lease()
+        wait_until(lambda: watch.holder() != before)
+        os.killpg(other.process.pid, signal.SIGCONT)
+        yield watch
 
 
 def push(server: Server, name: str, *images: MadeImage) -> None:
@@ -172,6 +180,7 @@ def test_node_that_stops_in_good_order_leaves_its_work_to_another_at_once(watch:
 
 def test_work_of_a_node_that_was_killed_is_taken_over_when_its_lease_is_over(watch: Watch) -> None:
     image, before, other = make_image(100), watch.holder(), watch.cluster.nodes[1]
+    was_there = objects(watch.cluster)
     push(other, "killed", image)
     watch.signal(signal.SIGKILL)
     left = watch.cluster.rows(
@@ -179,11 +188,11 @@ def test_work_of_a_node_that_was_killed_is_taken_over_when_its_lease_is_over(wat
     )
     delete(other, "killed", image)
     watch.age("killed")
-    kept = objects(watch.cluster)
+    kept = objects(watch.cluster) - was_there
 
     watch.end_lease()
 
-    wait_until(lambda: not objects(watch.cluster))
+    wait_until(lambda: not objects(watch.cluster) & kept)
     assert watch.holder() != before
     assert 0 < left[0][0] <= 60
     assert len(kept) == 2
@@ -191,6 +200,7 @@ def test_work_of_a_node_that_was_killed_is_taken_over_when_its_lease_is_over(wat
 
 def test_deletions_of_a_node_that_woke_up_late_take_nothing_that_came_since(watch: Watch) -> None:
     image, before, other = make_image(100, MIB), watch.holder(), watch.cluster.nodes[1]
+    was_there = objects(watch.cluster)
     push(other, "late", image)
     gate = Gate()
     watch.proxy.answers = gate.hold
@@ -203,7 +213,7 @@ def test_deletions_of_a_node_that_woke_up_late_take_nothing_that_came_since(watc
     with other.http() as http:
         push_image(http, "late", image, "v0")
     # The other node deletes what the first one was about to.
-    wait_until(lambda: len(objects(watch.cluster)) == len(image.blobs))
+    wait_until(lambda: len(objects(watch.cluster) - was_there) == len(image.blobs))
 
     gate.is_open.set()
     watch.signal(signal.SIGCONT)
@@ -214,7 +224,7 @@ def test_deletions_of_a_node_that_woke_up_late_take_nothing_that_came_since(watc
     for node in watch.cluster.nodes:
         pull(node, "late", image)
     assert watch.cluster.problems() == []
-    assert len(objects(watch.cluster)) == len(image.blobs)
+    assert len(objects(watch.cluster) - was_there) == len(image.blobs)
     assert watch.holder() != before
 
 
