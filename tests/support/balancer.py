@@ -76,17 +76,21 @@ def _relay(source: socket.socket, target: socket.socket) -> None:
 
 @contextlib.contextmanager
 def running_balancer(
-    nodes: Sequence[Address], *, is_per_request: bool = False, host: str = "127.0.0.1"
+    nodes: Sequence[Address],
+    *,
+    is_per_request: bool = False,
+    listener: socket.socket | None = None,
 ) -> Iterator[Balancer]:
-    """Run a balancer for a block. One that is `is_per_request` has each connection closed after
-    its first answer, so that a client's next request goes to the next node.
+    """Run a balancer for a block, on a free port unless it is given a listener. One that is
+    `is_per_request` has each connection closed after its first answer, so that a client's next
+    request goes to the next node.
     """
-    with socket.create_server((host, 0)) as listener:
-        balancer = Balancer(listener.getsockname()[:2], nodes, is_per_request)
-        thread = threading.Thread(target=balancer.accept, args=(listener,), daemon=True)
+    with listener or socket.create_server(("127.0.0.1", 0)) as door:
+        balancer = Balancer(door.getsockname()[:2], nodes, is_per_request)
+        thread = threading.Thread(target=balancer.accept, args=(door,), daemon=True)
         thread.start()
         try:
             yield balancer
         finally:
-            listener.shutdown(socket.SHUT_RDWR)
+            door.shutdown(socket.SHUT_RDWR)
             thread.join()

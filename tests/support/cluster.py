@@ -45,9 +45,12 @@ class Cluster:
 
     def start(self, name: str, **settings: str) -> Server:
         """Start one more node."""
-        key = (self.nodes[0].key_id, self.nodes[0].secret) if self.nodes else None
-        env = self.settings | settings
-        return start_server(self.folder / name, env=env, key=key)
+        return start_server(self.folder / name, env=self.settings | settings, key=self.key)
+
+    @property
+    def key(self) -> tuple[str, str] | None:
+        """Give id and secret of the root key, if the first node runs."""
+        return (self.nodes[0].key_id, self.nodes[0].secret) if self.nodes else None
 
     @contextlib.contextmanager
     def balanced(self, *, is_per_request: bool = False) -> Iterator[tuple[Server, Balancer]]:
