@@ -55,6 +55,7 @@ from ecrate.web.server import Doors, serve
 from ecrate.web.supervisor import Supervisor, listen
 from ecrate.web.threads import Threads
 from ecrate.web.tls import Certificate
+from ecrate.web.writes import Writes
 
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
@@ -386,7 +387,9 @@ async def _work(
     listener: socket.socket,
 ) -> None:
     """Be one worker until told to stop."""
-    threads = Threads(reads_here=core.database.is_local)
+    gathering = core.database.gathering
+    writes = gathering and Writes(gathering, is_alone=lambda: len(doors.busy) <= 1)
+    threads = Threads(reads_here=core.database.is_local, writes=writes)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     doors = Doors(

@@ -133,7 +133,10 @@ class AwsFront:
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
-        run = self._threads.read if entry.only_reads else self._threads.run
+        if entry.only_reads:
+            return await self._threads.read(entry.handler, call)
+        is_short = len(body) <= entry.short_write
+        run = self._threads.write if is_short else self._threads.run
         return await run(entry.handler, call)
 
     def _operation(self, target: str) -> Operation:

@@ -17,13 +17,14 @@ that no two wait for each other:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 SCHEMA_VERSION = 6
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class ConstraintError(Exception):
@@ -61,10 +62,36 @@ class Transaction(Protocol):
         """Run one statement for each of `rows`."""
 
 
+class Gathering(Protocol):
+    """Writes that one thread does one after the other and that become durable together.
+
+    Between `begin` and `commit` nobody else writes.
+    """
+
+    def try_begin(self) -> bool:
+        """Begin if that can be done without waiting; tell whether it was."""
+
+    def begin(self) -> None:
+        """Wait until it can be done, and begin."""
+
+    def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function whose blocks of `Database.write` end without being durable yet.
+
+        Each is undone by an exception alone, as ever.
+        """
+
+    def commit(self) -> None:
+        """Return when all is durable; raises what kept it from being, and then none of it is."""
+
+
 class Database(Protocol):
-    """Where rows live. `is_local`: a read costs microseconds and never waits for another."""
+    """Where rows live. `is_local`: a read costs microseconds and never waits for another.
+
+    `gathering` is there where a thread saves much by doing many writes at once.
+    """
 
     is_local: bool
+    gathering: Gathering | None
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that sees one snapshot and changes nothing."""

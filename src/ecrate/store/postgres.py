@@ -223,6 +223,7 @@ class PostgresDatabase:
     """The connections of this process: as many at once as it may have, kept when they are idle."""
 
     is_local = False
+    gathering = None
 
     def __init__(self, url: str, *, connections: int, patience: float = 5.0) -> None:
         """With `patience`, the seconds for which a request waits for a connection."""

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from ecrate.web.writes import Writes
+
 T = TypeVar("T")
 
 OPERATION_THREADS: Final = 16
@@ -17,10 +19,12 @@ class Threads:
     """The pools of one worker process. `handoff_slots` counts the threads free for hand-offs.
 
     `reads_here`: a few indexed reads take less time than it takes to ask another thread.
+    `writes`: short writes are done here as well, and are durable together.
     """
 
-    def __init__(self, *, reads_here: bool = True) -> None:
+    def __init__(self, *, reads_here: bool = True, writes: Writes | None = None) -> None:
         self._reads_here = reads_here
+        self._writes = writes
         self._operations = ThreadPoolExecutor(OPERATION_THREADS, thread_name_prefix="operation")
         self._handoffs = ThreadPoolExecutor(HANDOFF_THREADS, thread_name_prefix="handoff")
         self.handoff_slots = HANDOFF_THREADS
@@ -35,6 +39,13 @@ class Threads:
         """Run an operation of a few indexed reads where it takes the least time."""
         return function(*arguments) if self._reads_here else await self.run(function, *arguments)
 
+    async def write(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run an operation that is a short write, and nothing besides, where it takes the least
+        time.
+        """
+        run = self.run if self._writes is None else self._writes.run
+        return await run(function, *arguments)
+
     async def run_handoff(self, function: Callable[[], T]) -> T:
         """Run a socket hand-off; the caller has seen a free slot just before."""
         self.handoff_slots -= 1
@@ -48,3 +59,5 @@ class Threads:
         self.is_stopping = True
         self._operations.shutdown(wait=True)
         self._handoffs.shutdown(wait=True)
+        if self._writes is not None:
+            self._writes.stop()
