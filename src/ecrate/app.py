@@ -388,7 +388,9 @@ async def _work(
 ) -> None:
     """Be one worker until told to stop."""
     gathering = core.database.gathering
-    writes = gathering and Writes(gathering, is_alone=lambda: len(doors.busy) <= 1)
+    writes = None
+    if gathering is not None:
+        writes = Writes(gathering, is_alone=lambda: len(doors.busy) <= 1)
     threads = Threads(reads_here=core.database.is_local, writes=writes)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)

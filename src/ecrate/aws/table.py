@@ -34,20 +34,24 @@ _SHORT_DOCUMENT: Final = 32 * KIB
 @dataclass(frozen=True, slots=True)
 class Entry:
     """`only_reads`: the operation is a few indexed reads, which a local database answers
-    faster than another thread can be asked. `short_write`: with a body of up to so many bytes it
-    is one short write and nothing besides. `body_limit` is in bytes.
+    faster than another thread can be asked. With a body of up to `short_write` bytes it is one
+    short write and nothing besides, with one of up to `mostly_reads` a few reads and hardly ever
+    such a write. `body_limit` is in bytes.
     """
 
     handler: Callable[[Call[Any]], dict[str, Any]]
     only_reads: bool = False
+    mostly_reads: int = 0
     short_write: int = 0
     body_limit: int = _ORDINARY
 
 
 OPERATIONS: Final[dict[str, Entry]] = {
-    "BatchCheckLayerAvailability": Entry(layers.batch_check_layer_availability),
+    "BatchCheckLayerAvailability": Entry(
+        layers.batch_check_layer_availability, mostly_reads=_SHORT
+    ),
     "BatchDeleteImage": Entry(images.batch_delete_image, short_write=KIB),
-    "BatchGetImage": Entry(images.batch_get_image),
+    "BatchGetImage": Entry(images.batch_get_image, mostly_reads=KIB),
     "CompleteLayerUpload": Entry(layers.complete_layer_upload),
     "CreateRepository": Entry(repositories.create_repository, short_write=_SHORT),
     "DeleteLifecyclePolicy": Entry(lifecycle.delete_lifecycle_policy, short_write=_SHORT),

@@ -35,6 +35,10 @@ class DataTooNewError(Exception):
     """The data was written by a newer version, which this one must not touch."""
 
 
+class MustWriteError(Exception):
+    """What was thought to read only has something to write."""
+
+
 class UnusableError(Exception):
     """The database cannot be used; its text tells the operator why, in one line."""
 
@@ -80,6 +84,12 @@ class Gathering(Protocol):
         Each is undone by an exception alone, as ever.
         """
 
+    def look(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function that may write, but hardly ever does, at any time.
+
+        Raises `MustWriteError` where it comes to that; nothing is written then.
+        """
+
     def commit(self) -> None:
         """Return when all is durable; raises what kept it from being, and then none of it is."""
 
@@ -91,7 +101,9 @@ class Database(Protocol):
     """
 
     is_local: bool
-    gathering: Gathering | None
+
+    @property
+    def gathering(self) -> Gathering | None: ...
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that sees one snapshot and changes nothing."""

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import SCHEMA_VERSION, ConstraintError, Row, Transaction
+from ecrate.store.database import SCHEMA_VERSION, ConstraintError, MustWriteError, Row, Transaction
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 T = TypeVar("T")
@@ -299,6 +299,7 @@ class _Gathering:
         self._database = database
         self._commit: _Commit | None = None
         self._thread = 0  # that runs a function of it
+        self.is_looking = False
         self.writer: sqlite3.Connection
         self.failure: BaseException | None = None
 
@@ -322,6 +323,13 @@ class _Gathering:
             return function(*arguments)
         finally:
             self._thread = 0
+
+    def look(self, function: Callable[..., T], *arguments: object) -> T:
+        self.is_looking = True
+        try:
+            return self.run(function, *arguments)
+        finally:
+            self.is_looking = False
 
     def is_here(self) -> bool:
         """Tell whether a function of it runs in this thread."""
@@ -348,6 +356,8 @@ class _Joined:
         self._gathering = gathering
 
     def __enter__(self) -> SqliteTransaction:
+        if self._gathering.is_looking:
+            raise MustWriteError
         writer = self._gathering.writer
         if not writer.in_transaction:
             raise sqlite3.OperationalError("the transaction was given up") from (

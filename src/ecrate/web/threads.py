@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from ecrate.store.database import MustWriteError
 from ecrate.web.writes import Writes
 
 T = TypeVar("T")
@@ -45,6 +47,13 @@ class Threads:
         """
         run = self.run if self._writes is None else self._writes.run
         return await run(function, *arguments)
+
+    async def look(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run an operation of a few indexed reads, and hardly ever a short write besides."""
+        if self._writes is not None:
+            with contextlib.suppress(MustWriteError):
+                return self._writes.look(function, *arguments)
+        return await self.run(function, *arguments)
 
     async def run_handoff(self, function: Callable[[], T]) -> T:
         """Run a socket hand-off; the caller has seen a free slot just before."""

@@ -72,6 +72,10 @@ class Writes:
                 loop.call_soon(self._begin, loop)
         return await answer
 
+    def look(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function that hardly ever writes; raises `MustWriteError` where it would."""
+        return self._gathering.look(function, *arguments)
+
     def stop(self) -> None:
         """End the thread; nobody waits for an answer any more."""
         if self._thread is not None:
