@@ -116,7 +116,6 @@ class Crowd:
         return writes
 
 
-
 def add(number: float) -> Callable[[Transaction], object]:
     return lambda tx: tx.run("UPDATE leases SET expires_at = expires_at + ?", number)
 
@@ -267,9 +266,7 @@ def test_gathering_does_not_wait_for_another_thread(database: SqliteDatabase) ->
     database.gathering.commit()
 
 
-def test_gathering_does_not_wait_for_another_process(
-    path: Path, database: SqliteDatabase
-) -> None:
+def test_gathering_does_not_wait_for_another_process(path: Path, database: SqliteDatabase) -> None:
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
         assert holder.stdout is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ecrate.store.database import Database, Transaction
+from ecrate.store.database import Transaction
 from ecrate.store.sqlite import SqliteDatabase, migrate
 from ecrate.web.threads import Threads
 from ecrate.web.writes import Writes

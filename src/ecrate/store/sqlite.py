@@ -360,6 +360,7 @@ class _Joined:
             raise MustWriteError
         writer = self._gathering.writer
         if not writer.in_transaction:
+            _check_room(self._gathering.failure)
             raise sqlite3.OperationalError("the transaction was given up") from (
                 self._gathering.failure
             )
@@ -377,7 +378,7 @@ class _Joined:
         failure = error or broken
         if not writer.in_transaction:
             # After some errors (a full disk, say) SQLite rolls back everything by itself.
-            self._gathering.failure = failure or sqlite3.OperationalError("rolled back")
+            self._gathering.failure = failure or RuntimeError("rolled back")
         elif failure is None:
             writer.execute("RELEASE own")
             self._gathering.count()
