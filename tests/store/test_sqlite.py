@@ -126,6 +126,7 @@ def fail(tx: Transaction) -> None:
 
 
 def repeat(tx: Transaction) -> None:
+    add(100)(tx)
     tx.run("INSERT INTO leases (name, holder, expires_at) VALUES ('a', 'you', 0)")
 
 
@@ -204,7 +205,7 @@ def test_gathering_takes_back_what_failed_alone(database: SqliteDatabase) -> Non
     with pytest.raises(ValueError, match="of its own"):
         gathering.run(write, database, fail)
     with pytest.raises(ConstraintError):
-        gathering.run(write, database, lambda tx: (add(100)(tx), repeat(tx)))
+        gathering.run(write, database, repeat)
     gathering.run(write, database, add(2))
     gathering.commit()
 
@@ -215,7 +216,6 @@ def test_gathering_raises_a_broken_constraint_again_at_the_end_of_the_block(
     database: SqliteDatabase,
 ) -> None:
     def hide(tx: Transaction) -> None:
-        add(100)(tx)
         with suppress(ConstraintError):
             repeat(tx)
 

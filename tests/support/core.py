@@ -67,6 +67,7 @@ class InterruptedDatabase:
     def __init__(self, inner: Database) -> None:
         self.inner = inner
         self.is_local = inner.is_local
+        self.gathering = inner.gathering
         self.find_sequence = inner.find_sequence
         self.set_sequence = inner.set_sequence
         self.find_problems = inner.find_problems
