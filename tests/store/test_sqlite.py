@@ -17,7 +17,7 @@ from ecrate.store.database import (
     SCHEMA_VERSION,
     ConstraintError,
     Database,
-    MustWriteError,
+    MustWaitError,
     Transaction,
 )
 from ecrate.store.sqlite import SqliteDatabase, connect, migrate
@@ -303,7 +303,7 @@ def test_gathering_commits_what_threads_left_to_it(database: SqliteDatabase) -> 
 
 
 def test_gathering_look_writes_nothing(database: SqliteDatabase) -> None:
-    with pytest.raises(MustWriteError):
+    with pytest.raises(MustWaitError):
         database.gathering.look(write, database, add(1))
 
     assert database.gathering.look(value, database) == 0

@@ -106,5 +106,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "UpdateRepositoryCreationTemplate": Entry(
         templates.update_repository_creation_template, short_write=_SHORT_DOCUMENT
     ),
-    "UploadLayerPart": Entry(layers.upload_layer_part, body_limit=_PART),
+    "UploadLayerPart": Entry(
+        layers.upload_layer_part, short_write=_SHORT_DOCUMENT, body_limit=_PART
+    ),
 }

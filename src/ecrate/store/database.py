@@ -35,8 +35,8 @@ class DataTooNewError(Exception):
     """The data was written by a newer version, which this one must not touch."""
 
 
-class MustWriteError(Exception):
-    """What was thought to read only has something to write."""
+class MustWaitError(Exception):
+    """What was to take a moment has come to something that may have to be waited for."""
 
 
 class UnusableError(Exception):
@@ -87,7 +87,7 @@ class Gathering(Protocol):
     def look(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function that may write, but hardly ever does, at any time.
 
-        Raises `MustWriteError` where it comes to that; nothing is written then.
+        Raises `MustWaitError` where it comes to that; nothing is written then.
         """
 
     def commit(self) -> None:
@@ -118,6 +118,9 @@ class Database(Protocol):
         block's end where it was caught in there. Where `StoreUnavailable` comes at the block's
         end, whether the transaction took effect is not known.
         """
+
+    def check_may_wait(self) -> None:
+        """Raise `MustWaitError` in a function that `gathering` runs."""
 
     def find_sequence(self, tx: Transaction, table: str) -> int:
         """Give the last identity that one of our tables gave out, 0 before the first."""

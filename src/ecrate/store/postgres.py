@@ -307,6 +307,9 @@ class PostgresDatabase:
             connection.close()
         self._slots.release()
 
+    def check_may_wait(self) -> None:
+        """There is no gathering."""
+
     def find_sequence(self, tx: Transaction, table: str) -> int:
         row = tx.one(
             "SELECT last_value FROM pg_sequences "

@@ -27,7 +27,7 @@ from types import TracebackType
 from typing import Any, Final, TypeVar
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import SCHEMA_VERSION, ConstraintError, MustWriteError, Row, Transaction
+from ecrate.store.database import SCHEMA_VERSION, ConstraintError, MustWaitError, Row, Transaction
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
 
 T = TypeVar("T")
@@ -244,6 +244,10 @@ class SqliteDatabase:
             if commit is not None:
                 commit.end(error)
 
+    def check_may_wait(self) -> None:
+        if self.gathering.is_here():
+            raise MustWaitError
+
     def find_sequence(self, tx: Transaction, table: str) -> int:
         row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
         return int(row[0]) if row else 0
@@ -357,7 +361,7 @@ class _Joined:
 
     def __enter__(self) -> SqliteTransaction:
         if self._gathering.is_looking:
-            raise MustWriteError
+            raise MustWaitError
         writer = self._gathering.writer
         if not writer.in_transaction:
             _check_room(self._gathering.failure)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from ecrate.store.database import MustWriteError
+from ecrate.store.database import MustWaitError
 from ecrate.web.writes import Writes
 
 T = TypeVar("T")
@@ -43,15 +43,17 @@ class Threads:
 
     async def write(self, function: Callable[..., T], *arguments: object) -> T:
         """Run an operation that is a short write, and nothing besides, where it takes the least
-        time.
+        time; where it finds that it is not (`Database.check_may_wait`), in a thread.
         """
-        run = self.run if self._writes is None else self._writes.run
-        return await run(function, *arguments)
+        if self._writes is not None:
+            with contextlib.suppress(MustWaitError):
+                return await self._writes.run(function, *arguments)
+        return await self.run(function, *arguments)
 
     async def look(self, function: Callable[..., T], *arguments: object) -> T:
         """Run an operation of a few indexed reads, and hardly ever a short write besides."""
         if self._writes is not None:
-            with contextlib.suppress(MustWriteError):
+            with contextlib.suppress(MustWaitError):
                 return self._writes.look(function, *arguments)
         return await self.run(function, *arguments)
 

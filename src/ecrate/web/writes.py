@@ -73,7 +73,7 @@ class Writes:
         return await answer
 
     def look(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call a function that hardly ever writes; raises `MustWriteError` where it would."""
+        """Call a function that hardly ever writes; raises `MustWaitError` where it would."""
         return self._gathering.look(function, *arguments)
 
     def stop(self) -> None:
