@@ -60,6 +60,7 @@ from ecrate.web.server import Doors, Handler, Observer, serve
 from ecrate.web.supervisor import Supervisor, listen
 from ecrate.web.threads import Threads
 from ecrate.web.tls import Certificate
+from ecrate.web.writes import Writes
 
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
@@ -421,7 +422,13 @@ async def _work(
 
         tracing = Tracing(settings.traces)
         core = watched(core, tracing.watch_database, tracing.watch_blobs, everything=True)
-    threads = Threads(reads_here=core.database.is_local, keeps_context=tracing is not None)
+    gathering = core.database.gathering
+    writes = None
+    if gathering is not None:
+        writes = Writes(gathering, is_alone=lambda: len(doors.busy) <= 1)
+    threads = Threads(
+        reads_here=core.database.is_local, writes=writes, keeps_context=tracing is not None
+    )
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     faults = Faults(Layout.of(settings).data / "faults.json") if settings.dev else None

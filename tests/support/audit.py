@@ -189,7 +189,9 @@ def _audit_files(ask: Callable[[str], Iterable[Row]], data: Path) -> Iterator[st
     garbage = {key for (key,) in ask("SELECT key FROM garbage")}
     for key in garbage & (blobs.keys() | open_uploads):
         yield f"{key} is garbage and in use"
-    files = {file.name: file for file in (data / "blobs").glob("*/*")}
+    # Behind a dot is what makes the name of a copy under way another's than the blob's.
+    found = sorted((data / "blobs").glob("*/*"), reverse=True)
+    files = {file.name.partition(".")[0]: file for file in found}
     for key, digest in blobs.items():
         if key not in files:
             yield f"blob {digest} has no file {key}"

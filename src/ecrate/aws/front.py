@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -159,8 +159,15 @@ class AwsFront:
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
-        run = self._threads.read if entry.only_reads else self._threads.run
-        return await run(entry.handler, call)
+        return await self._how(entry, len(body))(entry.handler, call)
+
+    def _how(self, entry: Entry, size: int) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """Tell where to run an operation with a body of this size."""
+        if entry.only_reads:
+            return self._threads.read
+        if size <= entry.mostly_reads:
+            return self._threads.look
+        return self._threads.write if size <= entry.short_write else self._threads.run
 
     def _operation(self, target: str) -> Operation:
         operation = self._model.operations.get(target.removeprefix(self._prefix))
