@@ -112,13 +112,14 @@ def start_server(
     *arguments: str,
     env: dict[str, str] | None = None,
     key: tuple[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Server:
     """Start a server and return once it listens. Its clients sign with the root key that it has
-    made, or with `key`, an id and a secret.
+    made, or with `key`, an id and a secret. `prefix` is a command that becomes another.
     """
     command = [sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(data)]
     process = subprocess.Popen(
-        [*command, *arguments],
+        [*prefix, *command, *arguments],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
