@@ -119,6 +119,8 @@ def _options(folder: Path, ports: list[int]) -> Iterator[str]:
     yield from ("server", "-s3", f"-dir={data}", f"-master.dir={data}", f"-s3.config={config}")
     yield from ("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false")
     yield from ("-master.volumeSizeLimitMB=1024", "-volume.max=400", "-volume.preStopSeconds=0")
+    # A restarted master has nobody to wait for.
+    yield "-master.electionTimeout=1s"
     yield from ("-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
     yield from (f"-{kind}.localSocket={folder / kind}.sock" for kind in ("filer", "s3"))
     for name, http, grpc in zip(_PORTS, ports[::2], ports[1::2], strict=True):

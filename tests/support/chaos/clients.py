@@ -114,9 +114,7 @@ class Client(threading.Thread):
             "schemaVersion": 2,
             "mediaType": OCI_INDEX,
             "annotations": {"note": f"{self.number}-{self._made}"},
-            "manifests": [
-                Blob(one.manifest.encode(), OCI_MANIFEST).descriptor for one in children
-            ],
+            "manifests": [Blob(one.manifest.encode(), OCI_MANIFEST).descriptor for one in children],
         }
         manifest = json.dumps(document)
         digests = tuple(one.digest for one in children)
@@ -173,7 +171,13 @@ class Client(threading.Thread):
             if tag.repository == image.repository
             and image.digest in tag.digest.possible(self.world.now())
         ]
-        changes: list[Change] = [(image.exists, False), *((tag.digest, None) for tag in tags)]
+        changes: list[Change] = [(image.exists, False)]
+        for tag in tags:
+            if tag.digest.possible(self.world.now()) == {image.digest}:
+                changes.append((tag.digest, None))
+            else:
+                # It may be at another image, and stays there.
+                tag.digest.begin(None).is_lost = True
         what = f"delete {image.repository}@{image.digest}"
         self._write(what, changes, self.random.choice(self._deletions(image)))
         self._forget_old()
@@ -238,9 +242,9 @@ class Client(threading.Thread):
             changes,
             self.random.choice(ways),
             # An image that is there keeps its layers; those of a new one may have lapsed.
-            may_refuse=lambda: bool(digests)
-            and is_new
-            and not self.world.can_rely(image.repository, digests),
+            may_refuse=lambda: (
+                bool(digests) and is_new and not self.world.can_rely(image.repository, digests)
+            ),
         )
 
     def _write(
@@ -295,7 +299,12 @@ class Client(threading.Thread):
         return False
 
     def _ways(self) -> list[Callable[[Doors, str, Blob], bool]]:
-        ways = [self._push_whole, self._push_in_pieces, self._push_if_missing, self._mount]
+        ways: list[Callable[[Doors, str, Blob], bool]] = [
+            self._push_whole,
+            self._push_in_pieces,
+            self._push_if_missing,
+            self._mount,
+        ]
         return [*ways, self._push_parts] if self.world.trusts_clock else ways
 
     def _push_whole(self, door: Doors, repository: str, blob: Blob) -> bool:
@@ -373,9 +382,7 @@ class Client(threading.Thread):
     def pull(self) -> None:
         """Pull an image by its tag or digest, and a layer of it."""
         by_tag = self.random.random() < 0.5
-        things: Sequence[Image | Tag] = (
-            self.world.all_tags() if by_tag else self.world.all_images()
-        )
+        things: Sequence[Image | Tag] = self.world.all_tags() if by_tag else self.world.all_images()
         if things:
             # The newer ones are those about which something happens.
             self._pull(self.random.choice(things[-3 * _KEPT :]))
@@ -383,7 +390,9 @@ class Client(threading.Thread):
     def _pull(self, thing: Image | Tag) -> None:
         since = self.world.now()
         reference = thing.name if isinstance(thing, Tag) else thing.digest
-        found = self._reader.read_manifest(self._door(), thing.repository, reference, at_api=self._at_api())
+        found = self._reader.read_manifest(
+            self._door(), thing.repository, reference, at_api=self._at_api()
+        )
         if found is None:
             return
         digest = digest_of(found.encode()) if found else None
@@ -406,11 +415,15 @@ class Client(threading.Thread):
         since = self.world.now()
         if image.children:
             digest = self.random.choice(image.children)
-            found = self._reader.read_manifest(self._door(), image.repository, digest, at_api=self._at_api())
+            found = self._reader.read_manifest(
+                self._door(), image.repository, digest, at_api=self._at_api()
+            )
             status = None if found is None else bool(found)
         else:
             digest = self.random.choice(image.blobs).digest
-            status = self._reader.read_blob(self._door(), image.repository, digest, at_api=self._at_api())
+            status = self._reader.read_blob(
+                self._door(), image.repository, digest, at_api=self._at_api()
+            )
         if status is not None:
             self.world.check(
                 f"{image.repository} has {image.digest} but not its {digest}",

@@ -6,7 +6,6 @@ import contextlib
 import random
 import signal
 import subprocess
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -28,16 +27,16 @@ _YOUNG: Final = 2.5
 
 @dataclass
 class Fault(ABC):
-    """One way; `longest` is for how many seconds it lasts at the most."""
+    """One way; `longest` is for how many seconds it lasts at the most. Where the clock is no longer
+    to be trusted, signatures are not of the server's time, and layers lapse early.
+    """
 
     site: Site
     world: World
     random: random.Random
     longest: float = 1.5
     kills: ClassVar[bool] = False
-
-    def prepare(self) -> None:
-        """Miss the test where this cannot be done; note what cannot be expected with it."""
+    trusts_clock: ClassVar[bool] = True
 
     @abstractmethod
     def strike(self) -> None:
@@ -143,13 +142,6 @@ class FailCalls(Fault):
     _CALLS: Final = ("fsync,fdatasync", "pwrite64", "write", "pread64", "sendfile", "rename")
 
     @override
-    def prepare(self) -> None:
-        with tempfile.TemporaryFile() as nothing:
-            tried = [find_program("strace"), "-o", "/dev/null", "true"]
-            if subprocess.run(tried, stderr=nothing, check=False).returncode:
-                miss("processes cannot be traced")
-
-    @override
     def strike(self) -> None:
         calls = self.random.choice(self._CALLS)
         when = f"{self.random.randint(1, 3)}+{self.random.randint(2, 5)}"
@@ -161,6 +153,8 @@ class FailCalls(Fault):
         ]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
             self.last()
+            if tracer.poll() == 1:
+                miss("processes cannot be traced")
             # Whom it traces goes on as if it had never been there.
             tracer.terminate()
 
@@ -168,10 +162,7 @@ class FailCalls(Fault):
 class StepClock(Fault):
     """The nodes' clock jumps ahead or back, and later is right again."""
 
-    @override
-    def prepare(self) -> None:
-        # Signatures are not of the time of the server, and layers lapse.
-        self.world.trusts_clock = False
+    trusts_clock = False
 
     @override
     def strike(self) -> None:
@@ -260,3 +251,25 @@ class StallClient(LoseClient):
     @override
     def linger(self) -> None:
         self.last()
+
+
+KINDS: Final[dict[str, list[type[Fault]]]] = {
+    "sqlite": [
+        KillWorker,
+        KillNode,
+        FillDisk,
+        FailCalls,
+        StepClock,
+        LoseClient,
+        StallClient,
+    ],
+    "postgres-s3": [
+        KillWorker,
+        KillNode,
+        KillPostgres,
+        KillStore,
+        CutNetwork,
+        LoseClient,
+        StallClient,
+    ],
+}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import httpx
 
 from tests.support.chaos.doors import Doors
 from tests.support.chaos.model import World
 from tests.support.images import digest_of
+
+if TYPE_CHECKING:
+    from types_boto3_ecr.type_defs import ImageIdentifierTypeDef
 
 
 class Reader:
@@ -35,13 +40,10 @@ class Reader:
         return answer.text
 
     def _get_image(self, door: Doors, repository: str, reference: str) -> str | None:
-        kind = "imageDigest" if ":" in reference else "imageTag"
-        told = door.call(
-            lambda ecr: ecr.batch_get_image(
-                repositoryName=repository,
-                imageIds=[{kind: reference}],  # type: ignore[misc] - one of the two
-            )
-        )
+        ids: list[ImageIdentifierTypeDef] = [
+            {"imageDigest": reference} if ":" in reference else {"imageTag": reference}
+        ]
+        told = door.call(lambda ecr: ecr.batch_get_image(repositoryName=repository, imageIds=ids))
         if told is None:
             return None
         self.world.check("BatchGetImage", is_true=not told.code, told=told.message)
@@ -56,9 +58,7 @@ class Reader:
         )
         return manifest
 
-    def read_blob(
-        self, door: Doors, repository: str, digest: str, *, at_api: bool
-    ) -> bool | None:
+    def read_blob(self, door: Doors, repository: str, digest: str, *, at_api: bool) -> bool | None:
         """Tell whether a layer is there; None without an answer to rely on."""
         if at_api:
             told = door.call(
@@ -80,9 +80,7 @@ class Reader:
         )
         return True
 
-    def read_tags(
-        self, door: Doors, repository: str, *, at_api: bool
-    ) -> dict[str, str] | None:
+    def read_tags(self, door: Doors, repository: str, *, at_api: bool) -> dict[str, str] | None:
         """Give all tags with their digests, "" where the door does not tell them."""
         if at_api:
             told = door.call(

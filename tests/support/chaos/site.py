@@ -68,8 +68,10 @@ class Node:
         )
 
     def kill(self) -> None:
-        """End all of its processes at once."""
+        """End all of its processes at once, and return when they are gone."""
+        workers = [] if self.has_ended() else self.workers()
         self.server.kill()
+        psutil.wait_procs(workers, timeout=10)
         # What libfaketime leaves behind.
         for name in ("faketime_shm_{}", "sem.faketime_sem_{}"):
             Path("/dev/shm", name.format(self.server.process.pid)).unlink(missing_ok=True)  # noqa: S108
@@ -259,5 +261,9 @@ def shared_site(postgres: Postgres, store: S3Server) -> Iterator[Site]:
 
 def _to_postgres(postgres: Postgres) -> socket.socket:
     connection = socket.socket(socket.AF_UNIX)
-    connection.connect(str(postgres.socket))
+    try:
+        connection.connect(str(postgres.socket))
+    except OSError:
+        connection.close()
+        raise
     return connection
