@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -21,7 +22,7 @@ _SWEEP_EVERY: Final = 24 * 3600.0
 def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
     """Give every job that this server's settings ask for."""
     return [
-        Job(LEASE, settings.collect_every, _Collector(core).run, take=_take_collector_lease),
+        Job(LEASE, settings.collect_every, _Collector().run, take=_take_collector_lease),
         Job("events", settings.events_every, _publish),
     ]
 
@@ -36,12 +37,13 @@ def _take_collector_lease(core: Core, _: str, holder: str) -> bool:
 class _Collector:
     """Collects, and carries out lifecycle policies."""
 
-    def __init__(self, core: Core) -> None:
-        self._next_sweep = core.clock()
+    def __init__(self) -> None:
+        self._swept_at = -math.inf
 
     def run(self, core: Core, may_go_on: MayGoOn) -> bool:
-        if core.clock() >= self._next_sweep:
-            self._next_sweep = core.clock() + _SWEEP_EVERY
+        # The clock may have been set back.
+        if not 0 <= core.clock() - self._swept_at < _SWEEP_EVERY:
+            self._swept_at = core.clock()
             collect_strays(core)
         is_idle = collect(core).is_idle
         run_lifecycle_policies(core, may_go_on)

@@ -62,7 +62,7 @@ def run_drill(
     chance = random.Random(seed)  # noqa: S311 - no secrets here
     site.runs += 1
     names = [f"chaos/{site.runs}-{which}" for which in ("one", "two")]
-    world = World(names, [Blob(chance.randbytes(size)) for size in _SHARED], GRACE)
+    world = World(names, [Blob(chance.randbytes(size)) for size in _SHARED], GRACE / 2)
     faults = [kind(site, world, chance, longest) for kind in kinds]
     world.trusts_clock = all(kind.trusts_clock for kind in kinds)
     for name in names:

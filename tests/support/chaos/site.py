@@ -32,7 +32,7 @@ from tests.support.s3 import url_of
 from tests.support.seaweed import KEY, S3Server
 from tests.support.server import Server, start_server
 
-GRACE: Final = 5.0
+GRACE: Final = 8.0
 MIB: Final = 1024 * 1024
 DISK: Final = 96 * MIB
 _FAKETIME: Final = "/usr/lib/*/faketime/libfaketime.so.1"
