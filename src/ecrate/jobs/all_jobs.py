@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -22,7 +21,7 @@ _SWEEP_EVERY: Final = 24 * 3600.0
 def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
     """Give every job that this server's settings ask for."""
     return [
-        Job(LEASE, settings.collect_every, _Collector().run, take=_take_collector_lease),
+        Job(LEASE, settings.collect_every, _Collector(core).run, take=_take_collector_lease),
         Job("events", settings.events_every, _publish),
     ]
 
@@ -37,8 +36,8 @@ def _take_collector_lease(core: Core, _: str, holder: str) -> bool:
 class _Collector:
     """Collects, and carries out lifecycle policies."""
 
-    def __init__(self) -> None:
-        self._swept_at = -math.inf
+    def __init__(self, core: Core) -> None:
+        self._swept_at = core.clock() - _SWEEP_EVERY
 
     def run(self, core: Core, may_go_on: MayGoOn) -> bool:
         # The clock may have been set back.
