@@ -12,7 +12,14 @@ import pytest
 
 from tests.support.clients import find_program, miss
 from tests.support.images import make_image
-from tests.support.registry import put_manifest, push_blobs, some_bytes, start_upload, workers_of
+from tests.support.registry import (
+    finish_upload,
+    push_blobs,
+    put_manifest,
+    some_bytes,
+    start_upload,
+    workers_of,
+)
 from tests.support.server import Server, running_server
 
 CALLS = "trace=fsync,fdatasync,rename,renameat,renameat2,sendto"
@@ -51,11 +58,28 @@ def test_file_and_folder_are_durable_before_the_answer(lone: Server, tmp_path: P
         key = location.rpartition("/")[2]
         with traced(lone, log):
             sent = http.patch(location, content=content)
-            done = http.put(location, params={"digest": "sha256:" + "0" * 64})
-            done = http.put(
-                location, params={"digest": __import__("hashlib").sha256(content).hexdigest()}
-            )
+            done = finish_upload(http, location, content)
             put = put_manifest(http, "one", "v1", image.manifest)
     assert (sent.status_code, done.status_code, put.status_code) == (202, 201, 201)
-    print(log.read_text())
-    assert re.search("x", key)
+    assert steps_of(log.read_text(), key) == [
+        *("sync uploads/KEY", "sync uploads", "sync database", "answer 202"),
+        *("rename uploads/KEY blobs/KEY", "sync blobs", "sync database", "answer 201"),
+        *("sync database", "answer 201"),
+    ]
+
+
+def steps_of(log: str, key: str) -> list[str]:
+    """Give what is told in a log of calls of an upload's file, folders, rows and answers."""
+    steps = []
+    for line in log.splitlines():
+        if found := re.search(r"rename\w*\(.*/data/(\S+)\".*/data/(\S+)\"", line):
+            steps.append(f"rename {found[1]} {found[2]}")
+        elif found := re.search(r"sync\(\d+<.*/data/(\S+)>\) = 0", line):
+            steps.append(f"sync {found[1]}")
+        elif found := re.search(r'"HTTP/1.1 (\d+)', line):
+            steps.append(f"answer {found[1]}")
+    names = {f"blobs/{key[:2]}": "blobs", "ecrate.db-wal": "database"}
+    told = [step.replace(key, "KEY") for step in steps]
+    for name, short in names.items():
+        told = [step.replace(name, short) for step in told]
+    return told

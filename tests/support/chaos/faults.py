@@ -229,7 +229,7 @@ class LoseClient(Fault):
     def _pull_a_part(self, node: Node, path: str) -> None:
         with contextlib.suppress(OSError), Wire(node.server) as wire:
             wire.head("GET", path)
-            wire.receive(1000)
+            wire.socket.recv(1000)
             self.linger()
             wire.reset()
 
