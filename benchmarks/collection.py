@@ -21,7 +21,9 @@ from pathlib import Path
 from typing_extensions import override
 
 from benchmarks.children import Child
-from ecrate.operations.collection import Collected, collect, take_collector_lease
+from ecrate.jobs.all_jobs import COLLECTOR_RESTS
+from ecrate.jobs.background import Job
+from ecrate.operations.collection import LEASE, Collected, collect, take_collector_lease
 from ecrate.operations.core import Limits
 from ecrate.store.database import Database, Transaction
 from ecrate.store.sqlite import SqliteDatabase
@@ -29,8 +31,6 @@ from tests.support.core import Bench, InterruptedDatabase
 
 SIZE = 1024
 AN_HOUR = 1_000_000
-# As the server's own thread does between two rounds of which the first was full.
-PAUSE = 0.01
 ALONE = 2.0
 WRITES_EVERY = 0.002
 
@@ -79,12 +79,14 @@ def fill(bench: Bench, count: int) -> None:
 def work(bench: Bench) -> tuple[float, int]:
     """Collect as the server does until nothing is left; give the seconds and the files."""
     began, files = time.perf_counter(), 0
+    job = Job(LEASE, 0.0, lambda *_: False, rest=COLLECTOR_RESTS)
     while take_collector_lease(bench.core, "benchmark"):
+        start = time.perf_counter()
         collected = collect(bench.core)
         files += collected.files
         if collected == Collected():
             break
-        time.sleep(PAUSE)
+        time.sleep(job.pause_after(time.perf_counter() - start))
     return time.perf_counter() - began, files
 
 

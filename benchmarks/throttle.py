@@ -84,7 +84,9 @@ def told(taken: Sequence[float]) -> tuple[float, float]:
 
 def waiting(data: Path) -> int:
     with contextlib.closing(sqlite3.connect(data / "ecrate.db", timeout=30)) as database:
-        count: int = database.execute("SELECT count(*) FROM layers WHERE touched_at = 0").fetchone()[0]
+        count: int = database.execute(
+            "SELECT count(*) FROM layers WHERE touched_at = 0"
+        ).fetchone()[0]
         return count
 
 
