@@ -20,7 +20,7 @@ from tests.support.postgres import running_postgres
 from tests.support.seaweed import find_weed, running_seaweed
 
 SEED = int(os.environ.get("ECRATE_CHAOS_SEED") or random.SystemRandom().randrange(10**6))
-ROUNDS = 2
+ROUNDS = int(os.environ.get("ECRATE_CHAOS_ROUNDS", "1"))
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import httpx
 import pytest
@@ -18,6 +19,9 @@ from tests.support.policies import PULLING, allow, policy
 from tests.support.principals import make_user
 from tests.support.registry import push_image
 from tests.support.server import Server
+
+if TYPE_CHECKING:
+    from types_boto3_ecr.type_defs import ImageIdentifierTypeDef
 
 REPOSITORY = "rights/one"
 TAGS = ["latest", "v1"]
@@ -92,19 +96,15 @@ def test_right_to_pull_changes_nothing_however_it_is_named(
     assert seat.tags() == TAGS
 
 
-@pytest.mark.parametrize(
-    "image_id", [{"imageTag": "v1"}, {"imageTag": "latest"}, {"imageDigest": "{digest}"}]
-)
-def test_right_to_pull_deletes_nothing_at_the_other_door(
-    seat: Seat, image_id: dict[str, str]
-) -> None:
-    named = {key: text.format(digest=seat.image.digest) for key, text in image_id.items()}
+@pytest.mark.parametrize("reference", ["v1", "latest", "{digest}"])
+def test_right_to_pull_deletes_nothing_at_the_other_door(seat: Seat, reference: str) -> None:
+    digest = seat.image.digest
+    image_id: ImageIdentifierTypeDef = (
+        {"imageDigest": digest} if reference == "{digest}" else {"imageTag": reference}
+    )
 
     with contextlib.closing(seat.server.ecr()) as ecr, pytest.raises(ClientError) as refused:
-        ecr.batch_delete_image(
-            repositoryName=REPOSITORY,
-            imageIds=[named],  # type: ignore[list-item] - one of its two members
-        )
+        ecr.batch_delete_image(repositoryName=REPOSITORY, imageIds=[image_id])
 
     assert refused.value.response["Error"]["Code"] == "AccessDeniedException"
     assert seat.tags() == TAGS
