@@ -41,6 +41,7 @@ def test_few_modules_open_connections() -> None:
         in OPENERS
     }
 
-    # The commands talk to whom their user names; `upstream` to whom an operator's rules do.
+    # The commands talk to whom their user names, `testing` to the server that it has started,
+    # `upstream` to whom an operator's rules name.
     assert found
-    assert found <= {"cli", "upstream"}
+    assert found <= {"cli", "testing", "upstream"}

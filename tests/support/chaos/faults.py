@@ -216,7 +216,10 @@ class LoseClient(Fault):
     def _push_a_part(self, node: Node, location: str, blob: Blob) -> int:
         count = self.random.randint(1, len(blob.content) - 1)
         with contextlib.suppress(OSError), Wire(node.server) as wire:
-            wire.head("PATCH", location, {"Content-Length": len(blob.content)})
+            # With its place, since it may be late and come behind what is sent afterwards.
+            size = len(blob.content)
+            headers = {"Content-Length": size, "Content-Range": f"0-{size - 1}"}
+            wire.head("PATCH", location, headers)
             wire.send(blob.content[:count])
             self.linger()
             wire.reset()
