@@ -140,7 +140,7 @@ class LayerWriter:
             self._file.write(data)
         self._size += len(data)
         now = self._core.clock()
-        if now - self._touched_at > _TOUCH_EVERY:
+        if now - self._touched_at > min(_TOUCH_EVERY, self._core.limits.upload_idle / 2):
             # A slow client's upload is not idle.
             self._touched_at = now
             with self._core.database.write() as tx:
