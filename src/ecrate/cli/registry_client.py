@@ -16,20 +16,13 @@ from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from ecrate.cli.authorization import Authorization
-from ecrate.cli.connections import (
-    ATTEMPTS,
-    BROKEN,
-    Answer,
-    Connections,
-    Endpoint,
-    pause,
-    split_url,
-)
+from ecrate.cli.connections import ATTEMPTS, Answer, Connections, pause, split_url
 from ecrate.cli.download import open_url
 from ecrate.cli.failures import SERVICE_ERROR, CommandError, ConnectionFailedError
-from ecrate.cli.logins import Login
 from ecrate.cli.options import CommonValues
 from ecrate.cli.plain_text import printable
+from ecrate.upstream.endpoints import BROKEN, Endpoint
+from ecrate.upstream.logins import Login
 
 _LARGEST_ANSWER: Final = 8 * 1024 * 1024
 _MOST_CHALLENGES: Final = 2  # one for a token, one more where that has just expired
