@@ -44,7 +44,14 @@ class Endpoint:
         """Open a connection; raises `OSError`."""
         # RFC 6761: names under "localhost" are this machine, which not every resolver knows.
         is_local = self.host == "localhost" or self.host.endswith(".localhost")
-        address = "localhost" if is_local else self.host
+        connection = http.client.HTTPConnection(self.host, self.port)
+        connection.sock = self.open_socket("localhost" if is_local else self.host)
+        # A request on a connection that was closed must fail here, not go out on another socket.
+        connection.auto_open = 0
+        return connection
+
+    def open_socket(self, address: str) -> socket.socket:
+        """Open a socket to one of the host's addresses; raises `OSError`."""
         opened = socket.create_connection((address, self.port), self.connect_timeout)
         try:
             opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -54,11 +61,7 @@ class Endpoint:
         except BaseException:
             opened.close()
             raise
-        connection = http.client.HTTPConnection(self.host, self.port)
-        connection.sock = opened
-        # A request on a connection that was closed must fail here, not go out on another socket.
-        connection.auto_open = 0
-        return connection
+        return opened
 
 
 @dataclass(frozen=True, slots=True)
