@@ -75,6 +75,8 @@ class Settings:
     upstream_ca_bundle: str = ""
     upstream_recheck: float = 24 * 3600.0
     upstream_timeout: float = 30.0
+    events_every: float = 1.0
+    events_kept: float = 7 * 24 * 3600.0
 
 
 _PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
@@ -252,4 +254,6 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     ),
     "upstream_recheck": _seconds(0),
     "upstream_timeout": _seconds(0.1),
+    "events_every": _seconds(0.1),
+    "events_kept": _seconds(1),
 }

@@ -16,7 +16,7 @@ from ecrate.domain.upstream_errors import UpstreamUnavailable
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.fetches import Fetch
 from ecrate.operations.pull_through.seam import PullThrough
-from ecrate.store.garbage import find_lease, release_lease, take_lease
+from ecrate.store.leases import find_lease, release_lease, take_lease
 
 _POLL: Final = 0.1
 

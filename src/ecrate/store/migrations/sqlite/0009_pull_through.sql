@@ -1,4 +1,4 @@
--- depends: 0006_lost_blobs
+-- depends: 0007_events
 
 -- Pull through cache rules. The upstream of one is left alone until paused_until, because of
 -- `pause`.
