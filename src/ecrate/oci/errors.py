@@ -51,6 +51,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     upstream_errors.UpstreamTooManyRequests: (429, "TOOMANYREQUESTS"),
     upstream_errors.UpstreamUnavailable: (502, "UNKNOWN"),
     upstream_errors.UpstreamContentRefused: (502, "UNKNOWN"),
+    upstream_errors.UnableToListUpstreamImageReferrers: (502, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }

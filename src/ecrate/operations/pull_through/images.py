@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ecrate.domain.errors import (
@@ -14,6 +14,7 @@ from ecrate.domain.errors import (
     InvalidParameter,
     RepositoryNotFound,
 )
+from ecrate.domain.events import PullThroughCacheAction
 from ecrate.domain.images import MANIFEST_TYPES, Image, Manifest, parse_manifest
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
@@ -27,9 +28,15 @@ from ecrate.domain.upstream_errors import (
 )
 from ecrate.operations import images
 from ecrate.operations.core import Core
+from ecrate.operations.events import note_pull_through_cache_action
 from ecrate.operations.pull_through.claims import Claim, claimed
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
-from ecrate.operations.pull_through.upstreams import Source, find_source_for, paced
+from ecrate.operations.pull_through.upstreams import (
+    Source,
+    check_pause,
+    find_source_for,
+    paced,
+)
 from ecrate.operations.repositories import authorize_creation, insert_repository
 from ecrate.operations.templates import find_template, make_repository
 from ecrate.store import images as image_store
@@ -185,7 +192,7 @@ def start_fetch(core: Core, source: Source, image_id: ImageId) -> Fetch:
             f"fetch {source.ref.arn} {_reference(image_id)}",
             fetch,
             is_there=lambda: _is_there(core, source, image_id, since),
-            work=lambda claim: _fetch(core, source, image_id, claim),
+            work=lambda claim: fetch_manifest(core, source, image_id, claim),
             upstream=source.host,
         )
 
@@ -203,27 +210,54 @@ def _is_there(core: Core, source: Source, image_id: ImageId, since: float) -> bo
     return False
 
 
-def _fetch(core: Core, source: Source, image_id: ImageId, claim: Claim) -> None:
+def fetch_manifest(core: Core, source: Source, image_id: ImageId, claim: Claim) -> None:
+    """Fetch and keep a manifest under a claim; raises `UpstreamError`."""
     tag = image_id.tag
     check = None if tag is None else _check(core, source.ref, tag)
     try:
-        with paced(core, source):
+        check_pause(core, source)
+        with _noting_failure(core, source, image_id), paced(core, source):
             got = source.seam.upstreams.get_manifest(
                 source.place(), _reference(image_id), etag="" if check is None else check[1]
             )
-        claim.renew()
-        manifest = None if got is None else _manifest(source, image_id, got)
+            claim.renew()
+            manifest = None if got is None else _manifest(source, image_id, got)
         if got is None or manifest is None:
             _note_check(core, source, tag or "", "" if check is None else check[1])
         else:
             _store(core, source, manifest, tag, got.etag)
     except UpstreamError as error:
-        if check is None or tag is None:
-            raise
-        # What is here is served on.
-        _LOG.warning("%s:%s is served as it is here: %s", source.ref.name, tag, error)
-        _delay_check(core, source, tag)
+        if check is not None and tag is not None:
+            # What is here is served on.
+            _LOG.warning("%s:%s is served as it is here: %s", source.ref.name, tag, error)
+            _delay_check(core, source, tag)
         raise
+
+
+@contextlib.contextmanager
+def _noting_failure(core: Core, source: Source, image_id: ImageId) -> Iterator[None]:
+    try:
+        yield
+    except UpstreamNotFound:
+        raise
+    except UpstreamError as error:
+        failure = (type(error).__name__, str(error))
+        with core.database.write() as tx:
+            _note_action(core, tx, source, image_id, failure)
+        raise
+
+
+def _note_action(
+    core: Core,
+    tx: Transaction,
+    source: Source,
+    image_id: ImageId,
+    failure: tuple[str, str] | None = None,
+) -> None:
+    rule = source.rule
+    digest = None if image_id.digest is None else image_id.digest.text
+    action = PullThroughCacheAction(rule.prefix, rule.url, image_id.tag, digest, failure)
+    note_pull_through_cache_action(tx, source.ref, action, now=core.clock())
 
 
 def _check(core: Core, ref: RepositoryRef, tag: str) -> tuple[float, str] | None:
@@ -267,7 +301,8 @@ def _store(core: Core, source: Source, manifest: Manifest, tag: str | None, etag
         image = image_store.find_image(tx, repository.id, digest.text)
         if image is None:
             image_id = images.insert_image(core, tx, repository, manifest, is_sparse=True)
-            store.insert_imports(tx, repository.id, _needs(manifest), core.clock())
+            if source.seam.imports_all:
+                store.insert_imports(tx, repository.id, _needs(manifest), core.clock())
         else:
             image_id = image.id
             image_store.heal_manifest(tx, image_id, manifest.content)
@@ -276,6 +311,7 @@ def _store(core: Core, source: Source, manifest: Manifest, tag: str | None, etag
             count = _put_tag(tx, repository, tag, image_id)
             images.check_tag_count(core, repository, digest, count)
             store.note_check(tx, repository.id, tag, core.clock(), etag or f'"{digest}"')
+        _note_action(core, tx, source, ImageId(digest, tag))
 
 
 def _needs(manifest: Manifest) -> list[tuple[str, bool]]:

@@ -23,7 +23,7 @@ from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.claims import Claim, claimed
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
-from ecrate.operations.pull_through.upstreams import Source, find_source, paced
+from ecrate.operations.pull_through.upstreams import Source, check_pause, find_source, paced
 from ecrate.operations.uploads import NewBlob, settle_blob
 from ecrate.store import images as image_store
 from ecrate.store import layers as layer_store
@@ -127,6 +127,7 @@ class _Download:
                 self._source.host,
                 f"a layer has more than the {self._core.limits.layer_size} bytes it may have",
             )
+        check_pause(self._core, self._source)
         claim.spool.parent.mkdir(exist_ok=True)
         try:
             with paced(self._core, self._source), claim.spool.open("xb", buffering=0) as spool:

@@ -17,7 +17,7 @@ from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
 from ecrate.operations.pull_through.seam import PullThrough
-from ecrate.operations.pull_through.upstreams import Source, paced
+from ecrate.operations.pull_through.upstreams import Source, check_pause, paced
 from ecrate.store import pull_through as store
 from ecrate.store.database import Transaction
 from ecrate.store.repositories import lock_registry
@@ -179,6 +179,7 @@ def validate_pull_through_cache_rule(
         source = Source(core.pull_through, RepositoryRef(registry, ""), rule)
 
         def ask(_: Fetch) -> None:
+            check_pause(core, source)
             with paced(core, source):
                 source.seam.upstreams.check(replace(source.place(), repository=""))
 
