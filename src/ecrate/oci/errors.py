@@ -5,7 +5,6 @@ Source: OCI distribution-spec 1.1, "Error Codes"; where it leaves room, what ECR
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -97,7 +96,7 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response.content_type = "application/json"
     response.charset = "utf-8"
     if isinstance(error, upstream_errors.UpstreamTooManyRequests):
-        response.headers["Retry-After"] = str(math.ceil(error.seconds))
+        response.headers["Retry-After"] = str(error.seconds)
     elif type(error) in _RETRY_AFTER:
         response.headers["Retry-After"] = _RETRY_AFTER[type(error)]
     return response

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -96,7 +97,8 @@ def check_pause(core: Core, source: Source) -> None:
     with core.database.look() as tx:
         current = store.find_rule(tx, source.ref.registry, rule.prefix) or rule
     if current.paused_until > now:
-        raise UpstreamTooManyRequests(source.host, current.pause, current.paused_until - now)
+        left = math.ceil(current.paused_until - now)
+        raise UpstreamTooManyRequests(source.host, current.pause, left)
 
 
 @contextlib.contextmanager
