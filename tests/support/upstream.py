@@ -280,7 +280,7 @@ def make_pull_through(folder: Path, *, seconds: float = 5.0, **options: Any) -> 
     spool = folder / "fetches"
     spool.mkdir(exist_ok=True)
     return PullThrough(
-        HttpUpstreams(client, allows=lambda _: True),
+        HttpUpstreams(client, allows=lambda url: "127." in url.host),
         SecretFiles(folder / "secrets"),
         spool,
         **options,
