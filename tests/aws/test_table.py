@@ -33,7 +33,13 @@ PER_ENTRY: Final = {
     errors.InvalidImageTag,
     errors.MissingDigestAndTag,
 }
-# Why something could not be had of upstream.
+# Why something could not be had of upstream; the reason for an unusable secret becomes that of a
+# denied access.
+SECRETS: Final = {
+    upstream_errors.SecretNotFound,
+    upstream_errors.UnableToAccessSecret,
+    upstream_errors.UnableToDecryptSecretValue,
+}
 FETCHING: Final = {
     upstream_errors.UpstreamAccessDenied,
     upstream_errors.UpstreamContentRefused,
@@ -41,11 +47,19 @@ FETCHING: Final = {
     upstream_errors.UpstreamTooManyRequests,
     upstream_errors.UpstreamUnavailable,
 }
+# What keeping an image could end in; what comes from upstream may lack what it needs.
+KEEPING: Final = {
+    errors.LayersNotFound,
+    errors.ReferencedImagesNotFound,
+    errors.RepositoryAlreadyExists,
+}
 CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
     "BatchDeleteImage": PER_ENTRY,
     "BatchGetImage": {
         *PER_ENTRY,
         *FETCHING,
+        *KEEPING,
+        *SECRETS,
         errors.ImageInaccessible,
     },
     "DescribeImages": {
@@ -58,7 +72,14 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
     },
+    "GetDownloadUrlForLayer": {*FETCHING, *SECRETS} - {upstream_errors.UpstreamNotFound},
+    "ListImageReferrers": {*FETCHING, *KEEPING, *SECRETS, errors.LimitExceeded},
     "PutImage": {errors.InvalidImageTag},
+    "ValidatePullThroughCacheRule": {
+        *SECRETS,
+        upstream_errors.UpstreamAccessDenied,
+        upstream_errors.UpstreamTooManyRequests,
+    },
     "UpdateImageStorageClass": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,

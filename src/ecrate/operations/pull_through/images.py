@@ -12,6 +12,7 @@ from ecrate.domain.errors import (
     EcrateError,
     ImageNotFound,
     InvalidParameter,
+    RepositoryAlreadyExists,
     RepositoryNotFound,
 )
 from ecrate.domain.events import PullThroughCacheAction
@@ -324,9 +325,12 @@ def _open_or_make(core: Core, tx: Transaction, ref: RepositoryRef) -> Repository
     with contextlib.suppress(RepositoryNotFound):
         return find_repository(tx, ref)
     template = find_template(core, tx, ref, PULL_THROUGH_CACHE)
-    if template is None:
-        return insert_repository(core, tx, ref, RepositorySettings())
-    make_repository(core, tx, ref, template)
+    if template is not None:
+        make_repository(core, tx, ref, template)
+    else:
+        # Another fetch may have made it this moment.
+        with contextlib.suppress(RepositoryAlreadyExists):
+            insert_repository(core, tx, ref, RepositorySettings())
     return find_repository(tx, ref)
 
 
