@@ -23,6 +23,7 @@ from ecrate.operations.pull_through.rules import create_pull_through_cache_rule
 from ecrate.store.leases import take_lease
 from tests.support.core import CALLER, REGISTRY, START, Bench
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
+from tests.support.postgres import ENGINES
 from tests.support.registry import index_of, wait_until
 from tests.support.upstream import (
     Gate,
@@ -115,6 +116,7 @@ def image(upstream: Upstream) -> MadeImage:
     return upstream.add(NAME, make_image(400_000), "v1")
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 def test_two_processes_fetch_a_layer_once(
     make_cache: Callable[..., Bench], upstream: Upstream, image: MadeImage
 ) -> None:
@@ -224,6 +226,7 @@ def test_layer_of_a_repository_that_went_is_garbage(
         begin(cache, layer.digest)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
 def test_list_is_imported_with_all_its_members(cache: Bench, upstream: Upstream) -> None:
     images = [upstream.add(NAME, make_image(100)) for _ in range(2)]
     index = index_of(OCI_INDEX, OCI_MANIFEST, *(one.manifest for one in images))
