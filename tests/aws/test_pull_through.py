@@ -60,7 +60,6 @@ def test_create_pull_through_cache_rule_knows_the_registries_of_ecr(
         "ecrRepositoryPrefix": "one",
         "upstreamRegistryUrl": url,
         "upstreamRegistry": kind,
-        "upstreamRepositoryPrefix": "ROOT",
         "credentialArn": arn,
         "createdAt": account.clock.now,
     }
@@ -115,6 +114,16 @@ def test_create_pull_through_cache_rule_refuses_a_path_out_of_the_secrets(
     assert code == "SecretNotFoundException"
 
 
+def test_create_pull_through_cache_rule_takes_any_secret(account: Account) -> None:
+    arn = account.secret("login", "no login")
+    account.cache(credentialArn=arn)
+
+    answer = account.call(f"Validate{RULE}", ecrRepositoryPrefix="up")
+
+    assert answer["isValid"] is False
+    assert f"The value of the secret with ARN '{arn}'" in answer["failure"]
+
+
 def test_describe_pull_through_cache_rules_gives_them_in_order(account: Account) -> None:
     account.cache("two")
     account.cache("one", upstreamRepositoryPrefix="library")
@@ -127,11 +136,11 @@ def test_describe_pull_through_cache_rules_gives_them_in_order(account: Account)
             "registryId": account.id,
             "ecrRepositoryPrefix": prefix,
             "upstreamRegistryUrl": url,
-            "upstreamRepositoryPrefix": upstream,
             "createdAt": now,
             "updatedAt": now,
+            **more,
         }
-        for prefix, upstream in (("one", "library"), ("two", "ROOT"))
+        for prefix, more in (("one", {"upstreamRepositoryPrefix": "library"}), ("two", {}))
     ]
 
 
@@ -153,7 +162,6 @@ def test_update_pull_through_cache_rule_changes_the_secret(account: Account) -> 
     assert updated == {
         "registryId": account.id,
         "ecrRepositoryPrefix": "one",
-        "upstreamRepositoryPrefix": "ROOT",
         "credentialArn": arn,
         "customRoleArn": f"arn:aws:iam::{account.id}:role/kept",
         "updatedAt": account.clock.now,
@@ -180,7 +188,6 @@ def test_validate_pull_through_cache_rule_that_works(account: Account) -> None:
         "registryId": account.id,
         "ecrRepositoryPrefix": "up",
         "upstreamRegistryUrl": account.door.upstream.url,
-        "upstreamRepositoryPrefix": "ROOT",
         "isValid": True,
     }
 

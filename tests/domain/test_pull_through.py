@@ -8,7 +8,9 @@ from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.pull_through import Rule, UpstreamUrl, choose_rule, find_local_name
 
 
-def rule(prefix: str, upstream_prefix: str = "ROOT", url: str = "registry-1.docker.io") -> Rule:
+def rule(
+    prefix: str, upstream_prefix: str | None = None, url: str = "registry-1.docker.io"
+) -> Rule:
     return Rule(prefix, url, None, upstream_prefix, None, None, 0.0, 0.0)
 
 
@@ -18,7 +20,7 @@ def rule(prefix: str, upstream_prefix: str = "ROOT", url: str = "registry-1.dock
         pytest.param(rule("hub"), "hub/library/alpine", "library/alpine", id="prefix"),
         pytest.param(rule("hub/"), "hub/library/alpine", "library/alpine", id="slash"),
         pytest.param(rule("hub", "library"), "hub/alpine", "library/alpine", id="both"),
-        pytest.param(rule("ROOT"), "library/alpine", "library/alpine", id="root"),
+        pytest.param(rule("ROOT", "ROOT"), "library/alpine", "library/alpine", id="root"),
         pytest.param(rule("ROOT", "library"), "alpine", "library/alpine", id="root-upstream"),
         pytest.param(rule("a/b", "c/d"), "a/b/e", "c/d/e", id="folders"),
     ],

@@ -283,7 +283,7 @@ def _secret(operation: str, arn: Callable[[Account], str]) -> Provocation:
 _SECRETS: Final[dict[str, Callable[[Account], str]]] = {
     "SecretNotFoundException": lambda account: arn_of(account.id, "nowhere"),
     "UnableToAccessSecretException": lambda _: arn_of("999999999999", "login"),
-    "UnableToDecryptSecretValueException": lambda account: account.secret("empty", {}),
+    "UnableToDecryptSecretValueException": lambda account: account.secret("binary", b"\xff"),
 }
 _ONE_TO_THREE: Final = ["p/one", "p/two", "p/three"]
 _PRINCIPALS: Final = [f"arn:aws:iam::123456789012:user/{name}" for name in "abc"]

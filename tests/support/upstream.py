@@ -263,8 +263,8 @@ def put_secret(folder: Path, account: str, name: str, value: object) -> str:
     """Put a secret where `SecretFiles` looks for it; give its ARN."""
     place = folder / account / "us-east-1" / "ecr-pullthroughcache"
     place.mkdir(parents=True, exist_ok=True)
-    text = value if isinstance(value, str) else json.dumps(value)
-    (place / name).write_text(text)
+    text = value if isinstance(value, str | bytes) else json.dumps(value)
+    (place / name).write_bytes(text if isinstance(text, bytes) else text.encode())
     return arn_of(account, name)
 
 
