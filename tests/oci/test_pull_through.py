@@ -323,3 +323,14 @@ def test_caller_with_rights_makes_the_repository(cache: Cache, name: str, image:
         answer = http.get(f"/v2/up/{name}/manifests/v1")
 
     assert answer.text == image.manifest
+
+
+def test_caller_who_may_only_push_learns_what_is_missing(cache: Cache, name: str) -> None:
+    cache.server.ecr().create_repository(repositoryName=f"up/{name}")
+    rights = policy(allow("ecr:BatchCheckLayerAvailability", Resource="*"))
+    user = make_user(cache.server, name.replace("/", "-"), rights)
+
+    with user.http() as http:
+        answer = http.head(f"/v2/up/{name}/blobs/sha256:{'0' * 64}")
+
+    assert answer.status_code == 404

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -244,6 +245,52 @@ def test_list_is_imported_with_all_its_members(cache: Bench, upstream: Upstream)
     asked = len(upstream.asked)
     assert imported(cache) == 0
     assert len(upstream.asked) == asked
+
+
+def pushes(bench: Bench) -> list[tuple[str, str | None]]:
+    """Give digest and tag of what the outbox says was pushed."""
+    with bench.reading() as tx:
+        rows = tx.all("SELECT detail FROM outbox WHERE kind = 'ECR Image Action' ORDER BY id")
+    details = [json.loads(row[0]) for row in rows]
+    return [(one["image-digest"], one.get("image-tag")) for one in details]
+
+
+def test_image_counts_as_pushed_once_it_is_whole(cache: Bench, image: MadeImage) -> None:
+    pull(cache, "v1")
+    begun = pushes(cache)
+    for blob in image.blobs:
+        assert ended(begin(cache, blob.digest)) is None
+
+    assert begun == []
+    assert pushes(cache) == [(image.digest, "v1")]
+
+
+def test_whole_image_counts_as_pushed_with_another_tag(
+    cache: Bench, upstream: Upstream, image: MadeImage
+) -> None:
+    pull(cache, "v1")
+    imported(cache)
+    upstream.put(NAME, image.manifest, "v2")
+
+    pull(cache, "v2")
+
+    assert pushes(cache) == [(image.digest, "v1"), (image.digest, "v2")]
+
+
+def test_list_counts_as_pushed_once_it_has_its_members(cache: Bench, upstream: Upstream) -> None:
+    images = [upstream.add(NAME, make_image(size)) for size in (100, 5000)]
+    index = index_of(OCI_INDEX, OCI_MANIFEST, *(one.manifest for one in images))
+    digest = upstream.put_index(NAME, index, "all")
+    pull(cache, "all")
+    pull(cache, images[0].digest)
+    begun = pushes(cache)
+
+    size = pull(cache, images[1].digest).size
+
+    assert begun == []
+    assert pushes(cache) == [(digest, "all")]
+    # AWS: that of the largest image in it.
+    assert pull(cache, "all").size == size > 5000
 
 
 def test_nothing_is_imported_where_that_is_off(

@@ -42,7 +42,8 @@ async def head_blob(request: RegistryRequest) -> StreamResponse:
     try:
         layer = await _check(request, digest)
     except LayerNotFound:
-        with contextlib.closing(await _growing(request, digest)) as growing:
+        action = "BatchCheckLayerAvailability"
+        with contextlib.closing(await _growing(request, digest, action)) as growing:
             if await growing.has_begun():
                 size = str(growing.fetch.size)
                 return Response(headers={**_blob_headers(request, digest), "Content-Length": size})
@@ -68,7 +69,8 @@ async def get_blob(request: RegistryRequest) -> StreamResponse:
     try:
         layer = await request.read(layers.find_layer, digest)
     except LayerNotFound:
-        with contextlib.closing(await _growing(request, digest)) as growing:
+        action = "GetDownloadUrlForLayer"
+        with contextlib.closing(await _growing(request, digest, action)) as growing:
             if await growing.has_begun():
                 return await send_growing(request.http, growing, digest, headers)
         layer = await request.read(layers.find_layer, digest)
@@ -81,9 +83,9 @@ async def get_blob(request: RegistryRequest) -> StreamResponse:
     return await send_layer(request.http, request.core, layer, headers, request.threads)
 
 
-async def _growing(request: RegistryRequest, digest: str) -> GrowingLayer:
+async def _growing(request: RegistryRequest, digest: str, action: str) -> GrowingLayer:
     """Give the layer as it comes from upstream; raises `LayerNotFound` where it has none."""
-    return GrowingLayer(await request.read(cached.fetch_layer, digest))
+    return GrowingLayer(await request.read(cached.fetch_layer, digest, action))
 
 
 def _blob_headers(request: RegistryRequest, digest: str) -> dict[str, str]:

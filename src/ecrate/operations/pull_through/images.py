@@ -15,7 +15,6 @@ from ecrate.domain.errors import (
     RepositoryAlreadyExists,
     RepositoryNotFound,
 )
-from ecrate.domain.events import PullThroughCacheAction
 from ecrate.domain.images import MANIFEST_TYPES, Image, Manifest, parse_manifest
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
@@ -29,8 +28,8 @@ from ecrate.domain.upstream_errors import (
 )
 from ecrate.operations import images
 from ecrate.operations.core import Core
-from ecrate.operations.events import note_pull_through_cache_action
 from ecrate.operations.pull_through.claims import Claim, claimed
+from ecrate.operations.pull_through.events import note_complete, note_sync
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
 from ecrate.operations.pull_through.upstreams import (
     Source,
@@ -244,21 +243,8 @@ def _noting_failure(core: Core, source: Source, image_id: ImageId) -> Iterator[N
     except UpstreamError as error:
         failure = (type(error).__name__, str(error))
         with core.database.write() as tx:
-            _note_action(core, tx, source, image_id, failure)
+            note_sync(core, tx, source, image_id, failure)
         raise
-
-
-def _note_action(
-    core: Core,
-    tx: Transaction,
-    source: Source,
-    image_id: ImageId,
-    failure: tuple[str, str] | None = None,
-) -> None:
-    rule = source.rule
-    digest = None if image_id.digest is None else image_id.digest.text
-    action = PullThroughCacheAction(rule.prefix, rule.url, image_id.tag, digest, failure)
-    note_pull_through_cache_action(tx, source.ref, action, now=core.clock())
 
 
 def _check(core: Core, ref: RepositoryRef, tag: str) -> tuple[float, str] | None:
@@ -302,17 +288,25 @@ def _store(core: Core, source: Source, manifest: Manifest, tag: str | None, etag
         image = image_store.find_image(tx, repository.id, digest.text)
         if image is None:
             image_id = images.insert_image(core, tx, repository, manifest, is_sparse=True)
+            store.enlarge_indexes(tx, image_id)
             if source.seam.imports_all:
                 store.insert_imports(tx, repository.id, _needs(manifest), core.clock())
         else:
             image_id = image.id
             image_store.heal_manifest(tx, image_id, manifest.content)
         store.delete_import(tx, repository.id, digest.text)
+        is_moved = False
         if tag is not None:
             count = _put_tag(tx, repository, tag, image_id)
+            is_moved = count > 0
             images.check_tag_count(core, repository, digest, count)
             store.note_check(tx, repository.id, tag, core.clock(), etag or f'"{digest}"')
-        _note_action(core, tx, source, ImageId(digest, tag))
+        note_sync(core, tx, source, ImageId(digest, tag))
+        complete = store.list_completed_by_image(tx, image_id)
+        if image is None:
+            note_complete(core, tx, source.ref, complete)
+        elif is_moved and image_id in complete:
+            note_complete(core, tx, source.ref, [image_id], tag=tag)
 
 
 def _needs(manifest: Manifest) -> list[tuple[str, bool]]:

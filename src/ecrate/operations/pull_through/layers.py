@@ -22,6 +22,7 @@ from ecrate.operations import layers
 from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.claims import Claim, claimed
+from ecrate.operations.pull_through.events import note_complete
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
 from ecrate.operations.pull_through.upstreams import Source, check_pause, find_source, paced
 from ecrate.operations.uploads import NewBlob, settle_blob
@@ -36,18 +37,27 @@ from ecrate.upstream.port import Place
 _ATTEMPTS: Final = 3
 
 
-def fetch_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Fetch:
-    """Fetch a layer that an image of the repository needs, unless that is under way.
+def fetch_layer(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    digest: str,
+    action: str = "GetDownloadUrlForLayer",
+) -> Fetch:
+    """Fetch a layer that an image of the repository needs, unless that is under way, for a caller
+    who may do `action`.
 
     Raises `LayerNotFound` where nothing is known of it, or it has no upstream.
     """
     with core.database.look() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer", locks=False)
+        # Most repositories have none: then this costs one look.
         source = find_source(core, tx, ref)
-        wanted = None if source is None else find_needed(tx, repository.id, digest)
-    if source is None or wanted is None:
-        raise LayerNotFound(digest, ref.name, ref.registry.id)
-    return start_fetch(core, source, repository.id, wanted)
+        if source is not None:
+            repository = open_repository(tx, caller, ref, action, locks=False)
+            wanted = find_needed(tx, repository.id, digest)
+            if wanted is not None:
+                return start_fetch(core, source, repository.id, wanted)
+    raise LayerNotFound(digest, ref.name, ref.registry.id)
 
 
 def get_download_url_for_layer(
@@ -208,7 +218,9 @@ class _Download:
                 return
             new = NewBlob(digest, key, size)
             blob_id, unused, _ = settle_blob(tx, new, lost=kept if is_lost else None, now=now)
-            layer_store.link_layer(tx, self._repository_id, blob_id, now)
+            if not layer_store.link_layer(tx, self._repository_id, blob_id, now):
+                complete = store.list_completed_by_layer(tx, self._repository_id, blob_id)
+                note_complete(core, tx, self._source.ref, complete)
             store.delete_import(tx, self._repository_id, digest.text)
             if unused is not None:
                 # Nothing ever referred to these bytes, so they need no quarantine.
