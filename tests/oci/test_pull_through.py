@@ -6,6 +6,7 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -23,8 +24,8 @@ from tests.support.registry import (
     pull_blob,
     wait_until,
 )
-from tests.support.server import ACCOUNT
-from tests.support.upstream import Gate, breaking_off, refusing
+from tests.support.server import ACCOUNT, running_server
+from tests.support.upstream import Gate, breaking_off, refusing, settings_for
 
 MIB = 1024 * 1024
 IMPORT = "ecr:BatchImportUpstreamImage"
@@ -334,3 +335,26 @@ def test_caller_who_may_only_push_learns_what_is_missing(cache: Cache, name: str
         answer = http.head(f"/v2/up/{name}/blobs/sha256:{'0' * 64}")
 
     assert answer.status_code == 404
+
+
+def test_nameless_may_pull_through_where_policies_let_everybody(
+    cache: Cache, name: str, image: MadeImage, tmp_path: Path
+) -> None:
+    """As docker does with a mirror of Docker Hub: by its names, without a login."""
+    actions = ("ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer", "ecr:CreateRepository", IMPORT)
+    everybody = policy(allow(*actions, Principal="*", Resource="*"))
+    env = settings_for(cache.upstream.url, imports_all="false")
+    with running_server(tmp_path, env={**env, "ECRATE_ANONYMOUS_PULL": "true"}) as server:
+        ecr = server.ecr()
+        ecr.put_registry_policy(policyText=everybody)
+        ecr.create_pull_through_cache_rule(
+            ecrRepositoryPrefix="ROOT", upstreamRegistryUrl=cache.upstream.url
+        )
+        with httpx.Client(base_url=server.endpoint, timeout=30) as http:
+            token = http.get("/v2/token").json()["token"]
+            http.headers["Authorization"] = f"Bearer {token}"
+            manifest = http.get(f"/v2/{name}/manifests/v1")
+            layer = pull_blob(http, name, image.layers[0].digest)
+
+    assert manifest.text == image.manifest
+    assert layer == image.layers[0].content
