@@ -278,7 +278,7 @@ def make_pull_through(folder: Path, *, seconds: float = 5.0, **options: Any) -> 
     """Give what a core fetches with, from loopback and any host."""
     client = Http(seconds=seconds, networks=parse_networks(LOOPBACK))
     spool = folder / "fetches"
-    spool.mkdir(exist_ok=True)
+    spool.mkdir(exist_ok=True, parents=True)
     return PullThrough(
         HttpUpstreams(client, allows=lambda url: "127." in url.host),
         SecretFiles(folder / "secrets"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from typing import BinaryIO, Final, cast
 
@@ -145,6 +146,12 @@ class _Download:
                 self._receive(claim, spool)
             claim.renew()
             key = self._keep(claim)
+        except BaseException:
+            # Its room is needed at once, also where a client still has the file open.
+            with contextlib.suppress(FileNotFoundError):
+                os.truncate(claim.spool, 0)
+            raise
+        else:
             self._settle(key)
         finally:
             claim.spool.unlink(missing_ok=True)
