@@ -68,6 +68,6 @@ docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/ma
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	$(subst pyproject.toml ,,$(COMPILE)) --group peers --output-file requirements/peers.txt
+	$(subst pyproject.toml --all-extras --group build,,$(COMPILE)) --group peers --output-file requirements/peers.txt
 
 ci: lint test ## What CI runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import gc
 import logging
@@ -24,9 +25,11 @@ from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
+from ecrate.blobs.watched import WatchedBlobs
 from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
+from ecrate.domain.watching import Watch
 from ecrate.jobs.all_jobs import all_jobs
 from ecrate.jobs.background import Background
 from ecrate.oci.front import OciFront
@@ -37,11 +40,13 @@ from ecrate.operations.pull_through.seam import PullThrough
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
+from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
 from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
+from ecrate.store.watched import WatchedDatabase
 from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.choice import parse_hosts, parse_realms
 from ecrate.upstream.http import Http
@@ -49,8 +54,12 @@ from ecrate.upstream.registry import HttpUpstreams
 from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
+from ecrate.web.faults import PATH as FAULTS
+from ecrate.web.faults import Faults
 from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
+from ecrate.web.metrics import Metrics
+from ecrate.web.scrape import Scrape
 from ecrate.web.server import Doors, serve
 from ecrate.web.supervisor import Supervisor, listen
 from ecrate.web.threads import Threads
@@ -124,10 +133,14 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         gc.freeze()
 
         rates = make_rates(settings)
+        metrics = None if settings.metrics == "off" else Metrics(layout.data / "metrics")
 
         def run_worker(_: int, listener: socket.socket) -> None:
             core = build_core(settings, layout, rates=rates, audit=open_audit(settings, layout))
-            asyncio.run(_work(settings, core, certificate, listener))
+            if metrics is not None:
+                metrics.begin(core.new_id())
+                core = watched(core, metrics.watch_database, metrics.watch_blobs)
+            asyncio.run(_work(settings, core, certificate, listener, metrics))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -189,7 +202,10 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     with usable_database(layout.database), engines.preparing(layout.database) as database:
         take_place(database, blobs, settings.blobs)
         seals = _prepare_secret(settings, layout, database)
-        return _make_root_key(settings.account_id, layout, database, seals)
+        new_key = _make_root_key(settings.account_id, layout, database, seals)
+    if settings.seed:
+        sow(settings, build_core(settings, layout))
+    return new_key
 
 
 def _prepare_secret(settings: Settings, layout: Layout, database: Database) -> Seals:
@@ -381,6 +397,15 @@ def _pull_through(settings: Settings, layout: Layout) -> PullThrough:
     )
 
 
+def watched(core: Core, database: Watch, blobs: Watch) -> Core:
+    """Give a core whose seams are watched, as far as that costs little beside what is done."""
+    return dataclasses.replace(
+        core,
+        database=WatchedDatabase(core.database, database, only_writes=core.database.is_local),
+        blobs=WatchedBlobs(core.blobs, blobs),
+    )
+
+
 def make_rates(settings: Settings) -> RateLimits | None:
     """Give the rate limits that the workers are going to share, None where there are none."""
     # ECR's rates go with the rest of its ways.
@@ -425,31 +450,48 @@ async def _work(
     core: Core,
     certificate: Certificate | None,
     listener: socket.socket,
+    metrics: Metrics | None,
 ) -> None:
     """Be one worker until told to stop."""
     threads = Threads(reads_here=core.database.is_local)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
+    faults = Faults(Layout.of(settings).data / "faults.json") if settings.dev else None
+    scrape = None
+    if metrics is not None:
+        scrape = Scrape(
+            core,
+            metrics,
+            threads,
+            is_open=settings.metrics == "anyone",
+            by_repository=settings.metrics_repositories,
+        )
     doors = Doors(
         [
-            ("/v2/", OciFront(core, hosts, bodies, threads)),
-            ("/layers/", Downloads(core, threads)),
+            *([] if faults is None else [(FAULTS, faults)]),
+            ("/v2/", OciFront(core, hosts, bodies, threads, faults=faults)),
+            ("/layers/", Downloads(core, threads, faults)),
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
-            ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
-        ]
+            *([] if scrape is None else [("/metrics", scrape)]),
+            ("/", AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
+        ],
+        metrics,
     )
-    background = Background(core, all_jobs(core, settings))
+    watch = None if metrics is None else metrics.watch_job
+    background = Background(core, all_jobs(core, settings), watch)
     background.start()
-    watch = None if certificate is None else asyncio.create_task(certificate.watch())
+    flushing = None if metrics is None else asyncio.create_task(metrics.keep_flushing())
+    renewal = None if certificate is None else asyncio.create_task(certificate.watch())
     tls = None if certificate is None else certificate.context
     try:
         await serve(doors, listener, settings.shutdown_grace, tls)
     finally:
-        if watch is not None:
-            watch.cancel()
         if core.pull_through is not None:
             core.pull_through.stop()
+        for task in (flushing, renewal):
+            if task is not None:
+                task.cancel()
         threads.stop()
         background.stop()
         with contextlib.suppress(AuditUnavailable):

@@ -61,6 +61,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.StorageFull: "ServerException",
     errors.StoreUnavailable: "ServerException",
     errors.AuditUnavailable: "ServerException",
+    errors.InternalFault: "ServerException",
     errors.BodyTruncated: "SerializationException",
     upstream_errors.PullThroughCacheRuleNotFound: "PullThroughCacheRuleNotFoundException",
     upstream_errors.PullThroughCacheRuleAlreadyExists: "PullThroughCacheRuleAlreadyExistsException",
@@ -77,6 +78,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
 }
 _STATUSES: Final[dict[type[errors.EcrateError], int]] = {
     errors.StorageFull: 500,
+    errors.InternalFault: 500,
     # What SDKs repeat, whatever its code.
     errors.StoreUnavailable: 503,
     errors.BodyTooLarge: 413,

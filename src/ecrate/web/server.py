@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -20,6 +21,7 @@ from typing_extensions import override
 
 from ecrate.web.body import release_body
 from ecrate.web.connection import Connection
+from ecrate.web.metrics import Metrics
 
 # Host names, addresses and ports; it is quoted in challenges and URLs.
 _HOST: Final = re.compile(r"[a-zA-Z0-9_.:%\[\]-]*")
@@ -34,8 +36,11 @@ Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
 class Doors:
     """Gives each request to the first door whose prefix its path has."""
 
-    def __init__(self, doors: Sequence[tuple[str, Handler]]) -> None:
+    def __init__(
+        self, doors: Sequence[tuple[str, Handler]], metrics: Metrics | None = None
+    ) -> None:
         self._doors = doors
+        self._metrics = metrics
         self._is_stopping = False
         self.busy: set[RequestHandler] = set()
 
@@ -62,7 +67,12 @@ class Doors:
         path = request.raw_path
         for prefix, handler in self._doors:
             if path.startswith(prefix):
-                return await handler(request)
+                if self._metrics is None:
+                    return await handler(request)
+                begun = time.perf_counter()
+                response = await handler(request)
+                self._metrics.count_request(prefix, request, response, begun)
+                return response
         return Response(status=404, text="404 page not found\n")
 
     def stop(self) -> None:
