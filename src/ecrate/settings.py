@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -66,6 +67,10 @@ class Settings:
     activation_seconds: float = 1.0
     collect_every: float = 5.0
     lifecycle_every: float = 3600.0
+    scan_every: float = 1.0
+    scan_size: int = 32 * 1024 * 1024 * 1024
+    scan_command: str = ""
+    scan_sboms: bool = True
     events_every: float = 1.0
     events_kept: float = 7 * 24 * 3600.0
 
@@ -194,6 +199,13 @@ def _rates(text: str) -> bool:
     return True
 
 
+def _command(text: str) -> bool:
+    try:
+        return not text or any("{layout}" in word for word in shlex.split(text))
+    except ValueError:
+        return False
+
+
 def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda text: re.fullmatch(pattern, text) is not None
 
@@ -230,6 +242,9 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "activation_seconds": _seconds(0),
     "collect_every": _seconds(0.1),
     "lifecycle_every": _seconds(0.1),
+    "scan_every": _seconds(0.1),
+    "scan_size": (lambda size: 1 <= size <= 10**14, "1 to 10^14 bytes"),
+    "scan_command": (_command, "a command with {layout} in it, or nothing"),
     "events_every": _seconds(0.1),
     "events_kept": _seconds(1),
 }

@@ -14,6 +14,8 @@ from ecrate.aws import (
     referrers,
     registry,
     repositories,
+    scanning,
+    scans,
     tagging,
     templates,
     tokens,
@@ -43,6 +45,9 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "BatchCheckLayerAvailability": Entry(layers.batch_check_layer_availability),
     "BatchDeleteImage": Entry(images.batch_delete_image),
     "BatchGetImage": Entry(images.batch_get_image),
+    "BatchGetRepositoryScanningConfiguration": Entry(
+        scanning.batch_get_repository_scanning_configuration, only_reads=True
+    ),
     "CompleteLayerUpload": Entry(layers.complete_layer_upload),
     "CreateRepository": Entry(repositories.create_repository),
     "DeleteLifecyclePolicy": Entry(lifecycle.delete_lifecycle_policy),
@@ -59,6 +64,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "DeleteRepository": Entry(repositories.delete_repository),
     "DeleteRepositoryCreationTemplate": Entry(templates.delete_repository_creation_template),
     "DeregisterPullTimeUpdateExclusion": Entry(registry.deregister_pull_time_update_exclusion),
+    "DescribeImageScanFindings": Entry(scans.describe_image_scan_findings),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
     "DescribeRegistry": Entry(registry.describe_registry, only_reads=True),
     "DescribeRepositories": Entry(repositories.describe_repositories, only_reads=True),
@@ -68,6 +74,9 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "GetAccountSetting": Entry(registry.get_account_setting, only_reads=True),
     "GetAuthorizationToken": Entry(tokens.get_authorization_token, only_reads=True),
     "GetDownloadUrlForLayer": Entry(layers.get_download_url_for_layer, only_reads=True),
+    "GetRegistryScanningConfiguration": Entry(
+        scanning.get_registry_scanning_configuration, only_reads=True
+    ),
     "InitiateLayerUpload": Entry(layers.initiate_layer_upload),
     "ListImageReferrers": Entry(referrers.list_image_referrers, only_reads=True),
     "ListImages": Entry(images.list_images, only_reads=True),
@@ -79,7 +88,9 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "PutImage": Entry(images.put_image, body_limit=_MANIFEST),
     "PutImageScanningConfiguration": Entry(repositories.put_image_scanning_configuration),
     "PutImageTagMutability": Entry(repositories.put_image_tag_mutability),
+    "PutRegistryScanningConfiguration": Entry(scanning.put_registry_scanning_configuration),
     "RegisterPullTimeUpdateExclusion": Entry(registry.register_pull_time_update_exclusion),
+    "StartImageScan": Entry(scans.start_image_scan),
     "StartLifecyclePolicyPreview": Entry(lifecycle.start_lifecycle_policy_preview),
     "TagResource": Entry(tagging.tag_resource),
     "UntagResource": Entry(tagging.untag_resource),

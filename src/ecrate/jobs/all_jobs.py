@@ -13,6 +13,7 @@ from ecrate.operations.collection import LEASE, collect, collect_strays, take_co
 from ecrate.operations.core import Core
 from ecrate.operations.events import publish_events
 from ecrate.operations.lifecycle import run_lifecycle_policies
+from ecrate.operations.scanning import Scanner, ScanSettings
 from ecrate.settings import Settings
 
 _SWEEP_EVERY: Final = 24 * 3600.0
@@ -23,7 +24,14 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
     return [
         Job(LEASE, settings.collect_every, _Collector(core).run, take=_take_collector_lease),
         Job("events", settings.events_every, _publish),
+        Job("scans", settings.scan_every, Scanner(_scan_settings(settings)).run),
     ]
+
+
+def _scan_settings(settings: Settings) -> ScanSettings:
+    # ECR has no bills of materials, so where its ways alone count there are none.
+    has_sboms = settings.scan_sboms and settings.parity != "ecr"
+    return ScanSettings(settings.scan_size, settings.scan_command, has_sboms)
 
 
 def _take_collector_lease(core: Core, _: str, holder: str) -> bool:

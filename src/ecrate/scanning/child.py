@@ -1,12 +1,6 @@
 """The process that reads layers: no network, no database, no secrets, little memory.
 
-It is told on standard input, and answers on standard output:
-
-    in    {"most_bytes": N} NEWLINE, then of each layer, from the base on:
-          {"digest": DIGEST, "size": N} NEWLINE, and N bytes of the blob
-    out   an inventory, or {"error": KIND, "reason": TEXT}, in JSON
-
-Run as `python -m ecrate.scanning.child`.
+It is told on standard input and answers on standard output, as `protocol` says. Run as `python -m ecrate.scanning.child`.
 """
 
 from __future__ import annotations
@@ -22,27 +16,12 @@ from typing_extensions import override
 
 from ecrate.scanning.archive import LayerError, TooLargeError
 from ecrate.scanning.overlay import Overlay, TooManyError
+from ecrate.scanning.protocol import Failure, Head, Start
 
 MEMORY: Final = 1024 * 1024 * 1024
 CPU_SECONDS: Final = 3600
 _NICE: Final = 10
 _PIECE: Final = 1024 * 1024
-
-
-class Start(msgspec.Struct):
-    most_bytes: int
-
-
-class Head(msgspec.Struct):
-    digest: str
-    size: int
-
-
-class Failure(msgspec.Struct):
-    """Why there is no inventory: `error` is TOO_LARGE, UNREADABLE or MEMORY."""
-
-    error: str
-    reason: str
 
 
 class _Part(io.RawIOBase):

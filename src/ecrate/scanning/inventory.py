@@ -7,12 +7,31 @@ from collections.abc import Iterator
 from typing import Final
 
 import msgspec
-from packageurl import PackageURL
 
 # Longer names and versions are nobody's: they are left out, not cut.
 LONGEST_WORD: Final = 512
 _SYSTEM_KINDS: Final = ("deb", "apk", "rpm")
 _LANGUAGES: Final = {"pypi": "PyPI", "npm": "npm", "golang": "Go", "maven": "Maven"}
+# By the ID of os-release(5).
+_SYSTEMS: Final = {
+    "debian": "Debian:{major}",
+    "ubuntu": "Ubuntu:{version}",
+    "alpine": "Alpine:v{minor}",
+    "rhel": "Red Hat:{major}",
+    "rocky": "Rocky Linux:{major}",
+    "almalinux": "AlmaLinux:{major}",
+    "amzn": "Amazon Linux:{major}",
+    "opensuse-leap": "openSUSE:Leap {version}",
+    "opensuse-tumbleweed": "openSUSE:Tumbleweed",
+    "sles": "SUSE:{version}",
+    "wolfi": "Wolfi",
+    "chainguard": "Chainguard",
+    "photon": "Photon OS:{version}",
+    "azurelinux": "Azure Linux:{major}",
+    "mariner": "Azure Linux:{major}",
+    "mageia": "Mageia:{major}",
+    "openEuler": "openEuler:{version}",
+}
 _RUN: Final = re.compile(r"[-_.]+")
 
 
@@ -61,42 +80,11 @@ def ecosystem_of(package: Package, release: Release) -> str:
     """Give the OSV ecosystem of a package, as `normal_ecosystem` writes it; empty for none."""
     if package.kind not in _SYSTEM_KINDS:
         return _LANGUAGES.get(package.kind, "")
-    version = release.version
-    major = version.partition(".")[0]
-    match release.id:
-        case "debian":
-            return f"Debian:{major}"
-        case "ubuntu":
-            return f"Ubuntu:{version}"
-        case "alpine":
-            return "Alpine:v" + ".".join(version.split(".")[:2])
-        case "rhel":
-            return f"Red Hat:{major}"
-        case "rocky":
-            return f"Rocky Linux:{major}"
-        case "almalinux":
-            return f"AlmaLinux:{major}"
-        case "amzn":
-            return f"Amazon Linux:{major}"
-        case "opensuse-leap":
-            return f"openSUSE:Leap {version}"
-        case "opensuse-tumbleweed":
-            return "openSUSE:Tumbleweed"
-        case "sles":
-            return f"SUSE:{version}"
-        case "wolfi":
-            return "Wolfi"
-        case "chainguard":
-            return "Chainguard"
-        case "photon":
-            return f"Photon OS:{version}"
-        case "azurelinux" | "mariner":
-            return f"Azure Linux:{major}"
-        case "mageia":
-            return f"Mageia:{major}"
-        case "openEuler":
-            return f"openEuler:{version}"
-    return ""
+    pattern = _SYSTEMS.get(release.id, "")
+    minor = ".".join(release.version.split(".")[:2])
+    return pattern.format(
+        version=release.version, minor=minor, major=release.version.partition(".")[0]
+    )
 
 
 _SUSE: Final = re.compile(r"SUSE:Linux Enterprise Server (\d+)(?: SP(\d+))?(?:-LTSS)?")
@@ -147,6 +135,8 @@ def names_of(package: Package) -> Iterator[tuple[str, str]]:
 
 def purl_of(package: Package, release: Release) -> str:
     """Give the package URL. Source: the purl specification and its types' definitions."""
+    from packageurl import PackageURL  # noqa: PLC0415 - most processes write none
+
     namespace, name, qualifiers = None, package.name, {}
     version = package.version
     if package.kind in _SYSTEM_KINDS:

@@ -28,13 +28,20 @@ _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 class Match(msgspec.Struct, frozen=True, omit_defaults=True):
     """An advisory that a package of an inventory meets; `package` is its place there.
 
-    `fixed` is the lowest version that is not affected any more, empty where there is none.
+    `fixed` is the lowest version that is not affected any more, empty where there is none;
+    `since` when it was first seen in this image, in epoch seconds.
     """
 
     advisory: str
     package: int
     severity: str
     fixed: str = ""
+    since: float = 0.0
+
+    @property
+    def rank(self) -> tuple[int, str, int]:
+        """What orders matches: the worst first."""
+        return _RANK[self.severity], self.advisory, self.package
 
 
 def keys_of(inventory: Inventory) -> set[Key]:
@@ -60,7 +67,7 @@ class Matcher:
                 for advisory, severity, fixed in self._judge(key, version):
                     met.setdefault(advisory, Match(advisory, place, severity, fixed))
             found.extend(met.values())
-        found.sort(key=lambda one: (_RANK[one.severity], one.advisory, one.package))
+        found.sort(key=lambda one: one.rank)
         return tuple(found)
 
     def _judge(self, key: Key, version: str) -> tuple[tuple[str, str, str], ...]:
@@ -127,9 +134,7 @@ def _follow(given: Range, ecosystem: str, own: Any) -> bool:
     for version, name in events:
         if name == "introduced" and not own < version:
             is_in = True
-        elif name == "fixed" and not own < version:
-            is_in = False
-        elif name == "last_affected" and version < own:
+        elif (name == "fixed" and not own < version) or (name == "last_affected" and version < own):
             is_in = False
     return is_in
 

@@ -15,7 +15,7 @@ from typing import IO, Final
 import msgspec
 
 from ecrate.scanning.archive import OPAQUE, WHITEOUT, layer_errors, path_of, read_members
-from ecrate.scanning.inventory import Inventory, Package, Release
+from ecrate.scanning.inventory import Inventory, Release
 from ecrate.scanning.readers import alpine, debian, golang, java, languages, rpm_databases
 from ecrate.scanning.readers.found import Found, UnreadableError
 from ecrate.scanning.readers.release import read_release

@@ -13,8 +13,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from ecrate.scanning.child import Failure, Head, Start
 from ecrate.scanning.inventory import Inventory
+from ecrate.scanning.protocol import Failure, Head, Start
 
 _PIECE: Final = 1024 * 1024
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
@@ -67,6 +67,9 @@ def read_inventory(
             # A child that has ended, whatever it says, takes no more.
             with contextlib.suppress(BrokenPipeError):
                 _send(child.stdin, layers, most_bytes, may_go_on)
+            while not answer.has_come(_POLL):
+                if not may_go_on():
+                    raise InterruptedError
         except BaseException:
             child.kill()
             raise
@@ -83,6 +86,11 @@ class _Answer:
         self._source = source
         self.thread = threading.Thread(target=self._take)
         self.thread.start()
+
+    def has_come(self, seconds: float) -> bool:
+        """Wait so long for the end of it; tell whether it came."""
+        self.thread.join(seconds)
+        return not self.thread.is_alive()
 
     def _take(self) -> None:
         if self._source is not None:

@@ -10,14 +10,12 @@ import functools
 import re
 from typing import Any, Final
 
-from univers import versions as orders
-
 _LONGEST: Final = 256
-_ORDERS: Final[dict[str, Any]] = {
-    "PyPI": orders.PypiVersion,
-    "Maven": orders.MavenVersion,
-    "Debian": orders.DebianVersion,
-    "Ubuntu": orders.DebianVersion,
+_ORDERS: Final = {
+    "PyPI": "PypiVersion",
+    "Maven": "MavenVersion",
+    "Debian": "DebianVersion",
+    "Ubuntu": "DebianVersion",
 }
 _SEMANTIC: Final = ("npm", "Go")
 _ALPINE: Final = ("Alpine", "Wolfi", "Chainguard")
@@ -37,6 +35,9 @@ def parse_version(ecosystem: str, text: str) -> Any:
     family = ecosystem.partition(":")[0]
     if not text or len(text) > _LONGEST:
         raise VersionError(text[:_LONGEST])
+    # Imported late: a server that judges nothing does without it.
+    from univers import versions as orders  # noqa: PLC0415
+
     try:
         if family in _ALPINE:
             return _AlpineOrder.parse(text)
@@ -44,7 +45,7 @@ def parse_version(ecosystem: str, text: str) -> Any:
             return orders.SemverVersion(_plain(text))
         if family in _RPM:
             return orders.RpmVersion(text)
-        return _ORDERS[family](text)
+        return getattr(orders, _ORDERS[family])(text)
     except (ValueError, TypeError, AttributeError, IndexError, KeyError) as error:
         raise VersionError(text) from error
 
