@@ -25,9 +25,8 @@ def put_registry_scanning_configuration(
         )
         for rule in given.get("rules", [])
     ]
-    if "scanType" in given:
-        scan_type = given["scanType"]
-    else:
+    scan_type: str | None = given.get("scanType")
+    if scan_type is None:
         before = scans.get_registry_scanning_configuration(call.core, call.caller, registry)
         scan_type = before.scan_type
     configuration = ScanningConfiguration.parse(scan_type, rules)

@@ -140,4 +140,5 @@ class Scan:
                 return "UNSUPPORTED_IMAGE", self.description
             case "TOO_LARGE":
                 return "IMAGE_SIZE_EXCEEDED", self.description
-        return self.status, self.description
+            case _:
+                return self.status, self.description

@@ -99,8 +99,6 @@ class Scanner:
         try:
             inventory = self._read(core, image, may_go_on)
             inventory, findings, feed = self._judge(core, image, inventory, may_go_on)
-            if not inventory.is_supported:
-                raise _Failed("UNSUPPORTED", _UNSUPPORTED)
         except _Failed as error:
             status, description = error.status, str(error)[:_LONGEST_DESCRIPTION]
         outcome = store.Outcome(status, description, findings.counts, feed.number, feed.updated_at)
@@ -116,13 +114,16 @@ class Scanner:
             for layer, key, size in _layers_of(core, image)
         ]
         try:
-            return read_inventory(sources, self._settings.size, may_go_on)
+            inventory = read_inventory(sources, self._settings.size, may_go_on)
         except ReadingError as error:
             raise _Failed(
                 "TOO_LARGE" if error.kind == "TOO_LARGE" else "FAILED", str(error)
             ) from error
         except FileNotFoundError:
             raise _Failed("FAILED", "the bytes of a layer are gone; see `ecrate fsck`") from None
+        if not inventory.is_supported:
+            raise _Failed("UNSUPPORTED", _UNSUPPORTED)
+        return inventory
 
     def _judge(
         self, core: Core, image: store.ScannedImage, inventory: Inventory, may_go_on: MayGoOn

@@ -1,6 +1,7 @@
 """The process that reads layers: no network, no database, no secrets, little memory.
 
-It is told on standard input and answers on standard output, as `protocol` says. Run as `python -m ecrate.scanning.child`.
+It is told on standard input and answers on standard output, as `protocol` says. Run
+as `python -m ecrate.scanning.child`.
 """
 
 from __future__ import annotations

@@ -53,9 +53,9 @@ def run_scanner(
     except OSError as error:
         raise ScannerError(f"cannot run {words[0]}: {error.strerror}") from None
     if child.returncode:
-        with errors.open("rb") as err:
-            err.seek(max(0, errors.stat().st_size - 1000))
-            told = err.read().decode("utf-8", "replace").strip().splitlines()[-1:]
+        with errors.open("rb") as said:
+            said.seek(max(0, errors.stat().st_size - 1000))
+            told = said.read().decode("utf-8", "replace").strip().splitlines()[-1:]
         raise ScannerError(f"{words[0]} ended with {child.returncode}: {''.join(told)}")
     if report.stat().st_size > _LARGEST_REPORT:
         raise ScannerError(f"{words[0]} said more than {_LARGEST_REPORT} bytes")

@@ -60,7 +60,7 @@ class Matcher:
         """Give what the inventory meets, the worst first; a package that is found in several
         places counts in each.
         """
-        found = []
+        found: list[Match] = []
         for place, keys in _questions(inventory):
             met: dict[str, Match] = {}
             for key, version in keys:
@@ -130,7 +130,7 @@ def _follow(given: Range, ecosystem: str, own: Any) -> bool:
             is_in = True
         elif name != "limit":
             events.append((parse_version(ecosystem, text), name))
-    events.sort(key=functools.cmp_to_key(lambda a, b: _compare(a[0], b[0])))
+    events.sort(key=_by_version)
     for version, name in events:
         if name == "introduced" and not own < version:
             is_in = True
@@ -139,10 +139,13 @@ def _follow(given: Range, ecosystem: str, own: Any) -> bool:
     return is_in
 
 
-def _compare(one: Any, other: Any) -> int:
-    if one < other:
+def _compare(one: tuple[Any, str], other: tuple[Any, str]) -> int:
+    if one[0] < other[0]:
         return -1
-    return 1 if other < one else 0
+    return 1 if other[0] < one[0] else 0
+
+
+_by_version: Final = functools.cmp_to_key(_compare)
 
 
 def fixed_version(affected: Affected, version: str) -> str:
@@ -157,7 +160,7 @@ def fixed_version(affected: Affected, version: str) -> str:
             if name == "fixed"
         ]
         later = [(at, text) for at, text in fixes if own < at]
-        best = sorted(later, key=functools.cmp_to_key(lambda a, b: _compare(a[0], b[0])))
+        best = sorted(later, key=_by_version)
     except (VersionError, TypeError):
         return ""
     return best[0][1] if best else ""

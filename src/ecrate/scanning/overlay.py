@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import IO, Final
 
 import msgspec
+from typing_extensions import override
 
 from ecrate.scanning.archive import OPAQUE, WHITEOUT, layer_errors, path_of, read_members
 from ecrate.scanning.inventory import Inventory, Release
@@ -105,7 +106,7 @@ class Overlay:
                 above[path] = (_moved(other[0], path), digest)
             return
         reader = _reader_of(path)
-        file = content
+        file: IO[bytes] = content
         if reader is None and member.mode & 0o111 and member.size >= _SMALLEST_BINARY:
             if content.read(len(golang.ELF)) != golang.ELF:
                 return
@@ -157,9 +158,9 @@ class Overlay:
         owned: set[str] = set()
         release = Release()
         for path in ("usr/lib/os-release", "etc/os-release"):
-            found = self._found.get(path)
-            if found is not None and found[0].release is not None:
-                release = found[0].release
+            told = self._found.get(path)
+            if told is not None and told[0].release is not None:
+                release = told[0].release
         for found, _ in self._found.values():
             owned |= found.owned
         packages = [
@@ -214,7 +215,7 @@ def _folders_of(path: str) -> list[str]:
     return folders
 
 
-class _Behind(io.RawIOBase):
+class _Behind(io.BytesIO):
     """A file of which the first bytes were read already."""
 
     def __init__(self, start: bytes, file: IO[bytes]) -> None:
@@ -222,8 +223,9 @@ class _Behind(io.RawIOBase):
         self._start = start
         self._file = file
 
-    def read(self, size: int = -1) -> bytes:  # type: ignore[override] # never None
+    @override
+    def read(self, size: int | None = -1) -> bytes:
         if not self._start:
-            return self._file.read(size)
+            return self._file.read(-1 if size is None else size)
         start, self._start = self._start, b""
-        return start + self._file.read(size - len(start) if size >= 0 else size)
+        return start + self._file.read(size - len(start) if size is not None and size >= 0 else -1)

@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final
+from typing import IO, BinaryIO, Final
 
 import msgspec
 
@@ -17,6 +17,7 @@ from ecrate.scanning.inventory import Inventory
 from ecrate.scanning.protocol import Failure, Head, Start
 
 _PIECE: Final = 1024 * 1024
+_POLL: Final = 5.0
 _LARGEST_ANSWER: Final = 256 * 1024 * 1024
 _KEPT: Final = (
     "PATH",
@@ -68,8 +69,7 @@ def read_inventory(
             with contextlib.suppress(BrokenPipeError):
                 _send(child.stdin, layers, most_bytes, may_go_on)
             while not answer.has_come(_POLL):
-                if not may_go_on():
-                    raise InterruptedError
+                _check(may_go_on)
         except BaseException:
             child.kill()
             raise
@@ -81,7 +81,7 @@ def read_inventory(
 class _Answer:
     """Takes what the child says while it is still being told."""
 
-    def __init__(self, source: BinaryIO | None) -> None:
+    def __init__(self, source: IO[bytes] | None) -> None:
         self.content = b""
         self._source = source
         self.thread = threading.Thread(target=self._take)
@@ -97,8 +97,13 @@ class _Answer:
             self.content = self._source.read(_LARGEST_ANSWER)
 
 
+def _check(may_go_on: Callable[[], bool]) -> None:
+    if not may_go_on():
+        raise InterruptedError
+
+
 def _send(
-    pipe: BinaryIO | None,
+    pipe: IO[bytes] | None,
     layers: Sequence[LayerSource],
     most_bytes: int,
     may_go_on: Callable[[], bool],
@@ -111,8 +116,7 @@ def _send(
             pipe.write(msgspec.json.encode(Head(layer.digest, layer.size)) + b"\n")
             with layer.open() as source:
                 while piece := source.read(_PIECE):
-                    if not may_go_on():
-                        raise InterruptedError
+                    _check(may_go_on)
                     pipe.write(piece)
     finally:
         with contextlib.suppress(BrokenPipeError):

@@ -10,6 +10,8 @@ import functools
 import re
 from typing import Any, Final
 
+from typing_extensions import override
+
 _LONGEST: Final = 256
 _ORDERS: Final = {
     "PyPI": "PypiVersion",
@@ -99,12 +101,14 @@ class _AlpineOrder:
         key = (numbers, found["letter"], suffixes, int(found["r"] or 0))
         return cls(key)
 
+    @override
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _AlpineOrder) and self._key == other._key
 
     def __lt__(self, other: _AlpineOrder) -> bool:
         return self._key < other._key
 
+    @override
     def __hash__(self) -> int:
         return hash(str(self._key))
 

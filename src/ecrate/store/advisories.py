@@ -35,12 +35,8 @@ class NewAdvisory(NamedTuple):
     packages: Sequence[tuple[str, str, str]]
 
 
-def find_feed(tx: Transaction, *, locks: bool = False) -> Feed:
-    """Give the feed; with `locks`, in a write, nobody else changes it meanwhile."""
-    row = tx.one(
-        "SELECT number, updated_at, source FROM advisory_feed WHERE id = 1"
-        + (" FOR UPDATE" if locks else "")
-    )
+def find_feed(tx: Transaction) -> Feed:
+    row = tx.one("SELECT number, updated_at, source FROM advisory_feed WHERE id = 1")
     return Feed() if row is None else Feed(*row)
 
 
@@ -136,7 +132,8 @@ def list_affected(tx: Transaction, number: int, ecosystem: str, name: str) -> li
     rows = tx.all(
         "SELECT p.advisory_id, p.affected FROM advisory_packages p "
         "JOIN advisories a ON a.id = p.advisory_id AND a.since = p.since "
-        "WHERE p.ecosystem = ? AND p.name = ? AND a.since <= ? AND (a.until IS NULL OR a.until > ?) "
+        "WHERE p.ecosystem = ? AND p.name = ? "
+        "AND a.since <= ? AND (a.until IS NULL OR a.until > ?) "
         "ORDER BY p.advisory_id",
         ecosystem,
         name,

@@ -154,7 +154,16 @@ def find_scans(tx: Transaction, image_ids: Sequence[int]) -> dict[int, Scan]:
 
 
 def _scan(row: Row) -> Scan:
-    return Scan(row[0], bool(row[1]), *row[2:7], counts=json.loads(row[7]))
+    return Scan(
+        scan_type=row[0],
+        is_continuous=bool(row[1]),
+        status=row[2],
+        description=row[3],
+        requested_at=row[4],
+        completed_at=row[5],
+        feed_updated_at=row[6],
+        counts=json.loads(row[7]),
+    )
 
 
 def find_waiting(tx: Transaction) -> tuple[int, float] | None:

@@ -58,7 +58,7 @@ def _spooled(file: IO[bytes], room: _Room) -> IO[bytes]:
         room.take(len(piece))
         spooled.write(piece)
     spooled.seek(0)
-    return spooled  # type: ignore[return-value] # typeshed: no IO, though it has all of it
+    return spooled
 
 
 def _packages(file: IO[bytes], path: str, name: str, room: _Room, depth: int) -> Iterator[Package]:

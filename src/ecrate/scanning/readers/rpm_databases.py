@@ -15,6 +15,7 @@ import sqlite3
 import struct
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -124,6 +125,7 @@ def _ndb_headers(copy: Path) -> Iterator[bytes]:
 
 
 _HASH_MAGIC: Final = 0x061561
+_START: Final = 72
 _PAGE_HEADER: Final = 26
 _HASH_PAGES: Final = (2, 13)
 _OVERFLOW: Final = 7
@@ -133,9 +135,12 @@ _OFF_PAGE_ITEM: Final = 12
 
 def _berkeley_headers(copy: Path) -> Iterator[bytes]:
     with copy.open("rb") as file:
-        start = file.read(72)
+        start = file.read(_START)
         for order in "<>":
-            if len(start) == 72 and struct.unpack_from(f"{order}I", start, 12)[0] == _HASH_MAGIC:  # noqa: PLR2004
+            if (
+                len(start) == _START
+                and struct.unpack_from(f"{order}I", start, 12)[0] == _HASH_MAGIC
+            ):
                 break
         else:
             raise UnreadableError("no hash of Berkeley DB: another magic")
@@ -143,46 +148,55 @@ def _berkeley_headers(copy: Path) -> Iterator[bytes]:
         if page_size not in {2**power for power in range(9, 17)}:
             raise UnreadableError(f"pages of {page_size} bytes")
         count = os.fstat(file.fileno()).st_size // page_size
-        for number in range(count):
-            yield from _values_of_page(file, number, page_size, order, count)
+        yield from _Pages(file, order, page_size, count).values()
 
 
-def _values_of_page(
-    file: IO[bytes], number: int, page_size: int, order: str, count: int
-) -> Iterator[bytes]:
-    """Give the values of a page that are too large for it: headers are, other values are not."""
-    file.seek(number * page_size)
-    page = file.read(page_size)
-    if len(page) < page_size or page[25] not in _HASH_PAGES:
-        return
-    entries = struct.unpack_from(f"{order}H", page, 20)[0]
-    if _PAGE_HEADER + 2 * entries > page_size:
-        return
-    offsets = struct.unpack_from(f"{order}{entries}H", page, _PAGE_HEADER)
-    # Keys and values take turns.
-    for offset in offsets[1::2]:
-        if offset + _OFF_PAGE_ITEM <= page_size and page[offset] == _OFF_PAGE:
-            first, size = struct.unpack_from(f"{order}II", page, offset + 4)
-            value = _overflow(file, first, size, page_size, order, count)
-            if value is not None:
-                yield value
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """The pages of a file of Berkeley DB."""
 
+    file: IO[bytes]
+    order: str
+    size: int
+    count: int
 
-def _overflow(
-    file: IO[bytes], number: int, size: int, page_size: int, order: str, count: int
-) -> bytes | None:
-    """Give a value that has pages of its own, each naming the next."""
-    if size > min(_LARGEST_HEADER, count * page_size):
-        return None
-    value = bytearray()
-    for _ in range(count):
-        if not number or len(value) >= size:
-            break
-        file.seek(number * page_size)
-        page = file.read(page_size)
-        if len(page) < page_size or page[25] != _OVERFLOW:
+    def values(self) -> Iterator[bytes]:
+        """Give the values that are too large for a page: headers are, other values are not."""
+        for number in range(self.count):
+            page = self._page(number)
+            if page is not None and page[25] in _HASH_PAGES:
+                yield from self._values_of(page)
+
+    def _page(self, number: int) -> bytes | None:
+        self.file.seek(number * self.size)
+        page = self.file.read(self.size)
+        return page if len(page) == self.size else None
+
+    def _values_of(self, page: bytes) -> Iterator[bytes]:
+        entries = struct.unpack_from(f"{self.order}H", page, 20)[0]
+        if _PAGE_HEADER + 2 * entries > self.size:
+            return
+        offsets = struct.unpack_from(f"{self.order}{entries}H", page, _PAGE_HEADER)
+        # Keys and values take turns.
+        for offset in offsets[1::2]:
+            if offset + _OFF_PAGE_ITEM <= self.size and page[offset] == _OFF_PAGE:
+                first, size = struct.unpack_from(f"{self.order}II", page, offset + 4)
+                value = self._overflow(first, size)
+                if value is not None:
+                    yield value
+
+    def _overflow(self, number: int, size: int) -> bytes | None:
+        """Give a value that has pages of its own, each naming the next."""
+        if size > min(_LARGEST_HEADER, self.count * self.size):
             return None
-        used = struct.unpack_from(f"{order}H", page, 22)[0]
-        value += page[_PAGE_HEADER : _PAGE_HEADER + used]
-        number = struct.unpack_from(f"{order}I", page, 16)[0]
-    return bytes(value[:size]) if len(value) >= size else None
+        value = bytearray()
+        for _ in range(self.count):
+            if not number or len(value) >= size:
+                break
+            page = self._page(number)
+            if page is None or page[25] != _OVERFLOW:
+                return None
+            used = struct.unpack_from(f"{self.order}H", page, 22)[0]
+            value += page[_PAGE_HEADER : _PAGE_HEADER + used]
+            number = struct.unpack_from(f"{self.order}I", page, 16)[0]
+        return bytes(value[:size]) if len(value) >= size else None
