@@ -34,6 +34,7 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "s3_access_key_id": [("AKIDEXAMPLE", "AKIDEXAMPLE")],
     "s3_secret_access_key": [("wJalr/x+y", "wJalr/x+y")],
     "dev": [("true", True), ("No", False), (True, True)],
+    "seed": [("", "")],
     "dev_anywhere": [("1", True), ("0", False)],
     "account_id": [("123456789012", "123456789012")],
     "region": [("eu-west-1", "eu-west-1")],
@@ -81,6 +82,7 @@ BAD: dict[str, list[object]] = {
     "s3_access_key_id": [5],
     "s3_secret_access_key": [True],
     "dev": ["maybe", "", 2, []],
+    "seed": [5],
     "dev_anywhere": ["perhaps"],
     "account_id": ["12345678901", "1234567890123", "x" * 12, "\N{ARABIC-INDIC DIGIT ONE}" * 12, 5],
     "region": ["", "r", "Upper", "a b", "r" * 26],
@@ -366,3 +368,8 @@ def test_setting_that_cannot_be_used_stops_the_start_with_one_line(
     code, said = refusal(tmp_path, **filled)
 
     assert (code, said) == (2, f"ecrate: {message.format(tmp_path)}\n")
+
+
+def test_seed_is_for_development_only() -> None:
+    with pytest.raises(SettingError, match=r"setting 'seed' is 'seed.toml' in .*'dev' is needed"):
+        load_settings({"seed": "seed.toml"}, {}, None)

@@ -36,6 +36,7 @@ from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
+from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
 from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
@@ -43,6 +44,8 @@ from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
+from ecrate.web.faults import PATH as FAULTS
+from ecrate.web.faults import Faults
 from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
 from ecrate.web.server import Doors, serve
@@ -172,7 +175,10 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     with usable_database(layout.database), engines.preparing(layout.database) as database:
         take_place(database, blobs, settings.blobs)
         seals = _prepare_secret(settings, layout, database)
-        return _make_root_key(settings.account_id, layout, database, seals)
+        new_key = _make_root_key(settings.account_id, layout, database, seals)
+    if settings.seed:
+        sow(settings, build_core(settings, layout))
+    return new_key
 
 
 def _prepare_secret(settings: Settings, layout: Layout, database: Database) -> Seals:
@@ -328,6 +334,8 @@ def build_core(
             trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
+            # AWS: "Each container image may be scanned once per 24 hours", the scan on push included.
+            scan_pause=24 * 3600.0 if settings.parity == "ecr" else 0.0,
             events_kept=settings.events_kept,
         ),
     )
@@ -382,13 +390,15 @@ async def _work(
     threads = Threads(reads_here=core.database.is_local)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
+    faults = Faults(Layout.of(settings).data / "faults.json") if settings.dev else None
     doors = Doors(
         [
-            ("/v2/", OciFront(core, hosts, bodies, threads)),
-            ("/layers/", Downloads(core, threads)),
+            *([] if faults is None else [(FAULTS, faults)]),
+            ("/v2/", OciFront(core, hosts, bodies, threads, faults=faults)),
+            ("/layers/", Downloads(core, threads, faults)),
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
-            ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
+            ("/", AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
         ]
     )
     background = Background(core, all_jobs(core, settings))

@@ -41,6 +41,7 @@ class Settings:
     s3_access_key_id: str = ""
     s3_secret_access_key: str = ""
     dev: bool = False
+    seed: str = ""
     dev_anywhere: bool = False
     account_id: str = "000000000000"
     region: str = "us-east-1"
@@ -113,6 +114,11 @@ def trace_settings(
         raise SettingError(
             f"setting 'dev' accepts any access key, so host '{settings.host}' beyond loopback "
             "needs 'dev_anywhere' as well"
+        )
+    if settings.seed and not settings.dev:
+        raise SettingError(
+            f"setting 'seed' is '{settings.seed}' in {sources['seed']}; it is for development "
+            "mode: 'dev' is needed as well"
         )
     return settings, sources
 

@@ -38,6 +38,7 @@ ACTIONS = {"ListImageReferrers": "BatchGetImage"}
 POSSIBLE_FAILURES = {
     **dict.fromkeys(["BatchGetImage", "BatchDeleteImage"], "ImageFailureCode"),
     "BatchCheckLayerAvailability": "LayerFailureCode",
+    "BatchGetRepositoryScanningConfiguration": "ScanningConfigurationFailureCode",
 }
 
 

@@ -35,6 +35,9 @@ def parser() -> CommandParser:
     )
     made.add_argument("--dev", action="store_true", default=None, help="accept any access key")
     made.add_argument(
+        "--seed", metavar="FILE", help="repositories, policies and images to begin with, with --dev"
+    )
+    made.add_argument(
         "--dev-anywhere", action="store_true", default=None, help="--dev beyond loopback as well"
     )
     made.add_argument("--account-id", metavar="ID", help="account of the root key (000000000000)")

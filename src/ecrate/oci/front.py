@@ -17,6 +17,7 @@ from ecrate.oci.request import RegistryRequest
 from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
+from ecrate.web.faults import Faults
 from ecrate.web.hosts import Hosts
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
@@ -47,13 +48,22 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
 class OciFront:
     """Answers everything under `/v2/`."""
 
-    def __init__(self, core: Core, hosts: Hosts, bodies: Bodies, threads: Threads) -> None:
+    def __init__(
+        self,
+        core: Core,
+        hosts: Hosts,
+        bodies: Bodies,
+        threads: Threads,
+        *,
+        faults: Faults | None = None,
+    ) -> None:
         self._core = core
         self._hosts = hosts
         self._bodies = bodies
         self._threads = threads
         self._request_ids = request_ids()
-        self._is_guarded = core.rates is not None or core.audit is not None
+        self._faults = faults
+        self._is_guarded = bool(core.rates or core.audit or faults)
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
         request_id = next(self._request_ids)
@@ -96,7 +106,9 @@ class OciFront:
         if handler is None:
             raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
         if self._is_guarded:
-            handler = guard(self._core, handler, route.kind, request.method, request_id)
+            handler = guard(
+                self._core, handler, route.kind, request.method, request_id, faults=self._faults
+            )
         try:
             return await handler(
                 RegistryRequest(

@@ -75,7 +75,7 @@ def _import(
         seen.update(one.id for one in batch)
         with core.database.write() as tx:
             times = store.find_times(tx, [one.id for one in batch])
-            new = [one for one in batch if one.modified > times.get(one.id, -1.0)]
+            new = [one for one in batch if one.modified > times.get(one.id, float("-inf"))]
             store.insert_advisories(tx, new, feed.number + 1)
     if not seen:
         why = f": {imported.refused[0]}" if imported.refused else ""

@@ -38,6 +38,7 @@ class Limits:
     events_kept: float = 7 * 24 * 3600.0
     templates_per_registry: int = 100  # [A]
     pull_time_exclusions: int = 100
+    scan_pause: float = 0.0
 
 
 class ManifestCache:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from ecrate.domain.errors import (
     ImageArchived,
@@ -38,7 +37,6 @@ from ecrate.store import advisories
 from ecrate.store import scans as store
 from ecrate.store.images import list_tags_of_image
 
-_A_DAY: Final = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +102,7 @@ def start_image_scan(
     """Let the image be scanned soon; one that waits already goes on waiting.
 
     Raises `ImageNotFound`, `ImageArchived`, `UnsupportedImageType`, `ValidationFailed` where
-    scanning is `ENHANCED`, and with parity `LimitExceeded` for a second time in a day.
+    scanning is `ENHANCED`, and `LimitExceeded` too soon after the last time.
     """
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "StartImageScan")
@@ -117,8 +115,7 @@ def start_image_scan(
         if not is_scannable(image.media_type, image.artifact_media_type):
             raise UnsupportedImageType(image.digest.text, ref.name)
         scan = store.find_scan(tx, image.id)
-        # AWS: "Each container image may be scanned once per 24 hours", the scan on push included.
-        if core.parity and scan is not None and core.clock() - scan.requested_at < _A_DAY:
+        if scan is not None and core.clock() - scan.requested_at < core.limits.scan_pause:
             raise LimitExceeded("The scan quota per image has been exceeded. Wait and try again.")
         if scan is None or scan.status != "WAITING":
             store.request_scan(tx, image.id, plan, core.clock())
