@@ -36,6 +36,11 @@ PER_ENTRY: Final = {
 CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
     "BatchDeleteImage": PER_ENTRY,
     "BatchGetImage": {*PER_ENTRY, errors.ImageInaccessible},
+    "DescribeImageScanFindings": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "DescribeImages": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
@@ -47,6 +52,11 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         errors.MissingDigestAndTag,
     },
     "PutImage": {errors.InvalidImageTag},
+    "StartImageScan": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "UpdateImageStorageClass": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,

@@ -10,7 +10,9 @@ from typing import Any
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-REAL = Path(__file__).parents[3] / "shared" / "osv" / "PyPI.zip"
+# Beside the checkout, or above it.
+_PLACES = [one / "shared" / "osv" / "PyPI.zip" for one in Path(__file__).parents[3:]]
+REAL = next((one for one in _PLACES if one.exists()), _PLACES[0])
 FEED = Path(__file__).parents[1] / "osv"
 
 # Old releases of well-known packages, as pip installed them.

@@ -79,6 +79,8 @@ CANNOT_FAIL: Final[dict[tuple[str, str], str]] = {
 }
 
 
+# What is raised within, and caught: it is a failure in the answer.
+CAUGHT: Final = {("BatchGetRepositoryScanningConfiguration", NO_REPOSITORY)}
 # Where what cannot occur elsewhere does.
 EXCEPTIONS: Final = {
     ("PutImageScanningConfiguration", "ValidationException"),

@@ -25,12 +25,9 @@ def put_registry_scanning_configuration(
         )
         for rule in given.get("rules", [])
     ]
-    scan_type: str | None = given.get("scanType")
-    if scan_type is None:
-        before = scans.get_registry_scanning_configuration(call.core, call.caller, registry)
-        scan_type = before.scan_type
-    configuration = ScanningConfiguration.parse(scan_type, rules)
-    scans.put_registry_scanning_configuration(call.core, call.caller, registry, configuration)
+    configuration = scans.put_registry_scanning_configuration(
+        call.core, call.caller, registry, given.get("scanType"), rules
+    )
     return {"registryScanningConfiguration": _configuration(configuration)}
 
 

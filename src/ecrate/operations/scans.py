@@ -21,6 +21,7 @@ from ecrate.domain.scanning import (
     ENHANCED,
     Scan,
     ScanningConfiguration,
+    ScanningRule,
     ScanPlan,
     is_scannable,
 )
@@ -36,7 +37,6 @@ from ecrate.scanning.results import unpack_findings, unpack_inventory
 from ecrate.store import advisories
 from ecrate.store import scans as store
 from ecrate.store.images import list_tags_of_image
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +61,24 @@ class ScanPage:
 
 
 def put_registry_scanning_configuration(
-    core: Core, caller: Caller, registry: RegistryRef, configuration: ScanningConfiguration
-) -> None:
-    """Put it in the place of any other. What it means for images that are there already is seen to
-    in the background.
+    core: Core,
+    caller: Caller,
+    registry: RegistryRef,
+    scan_type: str | None,
+    rules: Sequence[ScanningRule],
+) -> ScanningConfiguration:
+    """Put these rules in the place of any others, and without a type leave that as it is; give the
+    configuration. What it means for images that are there already is seen to in the background.
+
+    Raises `InvalidParameter`.
     """
     with core.database.write() as tx:
         authorize(tx, caller, registry, "PutRegistryScanningConfiguration")
+        if scan_type is None:
+            scan_type = store.find_configuration(tx, registry).scan_type
+        configuration = ScanningConfiguration.parse(scan_type, rules)
         store.put_configuration(tx, registry, configuration)
+        return configuration
 
 
 def get_registry_scanning_configuration(

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ecrate.scanning.inventory import normal_ecosystem, normal_name
+from ecrate.scanning.inventory import is_word, normal_ecosystem, normal_name
 from ecrate.scanning.severity import SEVERITIES, Score, rate, read_score
 from ecrate.scanning.versions import is_known
 
@@ -86,7 +86,7 @@ def parse_advisory(content: bytes) -> tuple[Advisory, tuple[Affected, ...]]:
     if not isinstance(document, dict):
         raise AdvisoryError("no JSON object")
     id_ = document.get("id")
-    if not isinstance(id_, str) or not 0 < len(id_) <= _LONGEST_ID:
+    if not isinstance(id_, str) or not 0 < len(id_) <= _LONGEST_ID or not id_.isprintable():
         raise AdvisoryError(f"'id' must be a text of 1 to {_LONGEST_ID} characters")
     scores = _scores(document.get("severity"))
     advisory = Advisory(
@@ -127,7 +127,7 @@ def _affected(
     if not isinstance(package, dict):
         return None
     ecosystem, name = package.get("ecosystem"), package.get("name")
-    if not isinstance(ecosystem, str) or not isinstance(name, str) or not name:
+    if not isinstance(ecosystem, str) or not isinstance(name, str) or not is_word(name):
         return None
     ecosystem = normal_ecosystem(ecosystem)
     if not is_known(ecosystem):

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 # Longer names and versions are nobody's: they are left out, not cut.
-LONGEST_WORD: Final = 512
+_LONGEST_WORD: Final = 512
 _SYSTEM_KINDS: Final = ("deb", "apk", "rpm")
 _LANGUAGES: Final = {"pypi": "PyPI", "npm": "npm", "golang": "Go", "maven": "Maven"}
 # By the ID of os-release(5).
@@ -74,6 +74,11 @@ class Inventory(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_supported(self) -> bool:
         """Whether there was anything to read: a package database, or packages of a language."""
         return bool(self.packages) or bool(self.release.id)
+
+
+def is_word(*texts: str) -> bool:
+    """Tell whether these may be a package's name and version: short, and printable."""
+    return all(0 < len(text) <= _LONGEST_WORD and text.isprintable() for text in texts)
 
 
 def ecosystem_of(package: Package, release: Release) -> str:

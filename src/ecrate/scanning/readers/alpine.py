@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import IO, Final
 
-from ecrate.scanning.inventory import Package
-from ecrate.scanning.readers.found import Found, is_word, read_lines
+from ecrate.scanning.inventory import Package, is_word
+from ecrate.scanning.readers.found import Found, read_lines
 
 _LIMIT: Final = 128 * 1024 * 1024
 _OTHERS: Final = ("METADATA", "PKG-INFO", ".egg-info", "package.json", ".jar", ".war", ".ear")

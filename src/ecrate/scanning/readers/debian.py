@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import IO, Final
 
-from ecrate.scanning.inventory import Package
-from ecrate.scanning.readers.found import Found, is_word, paragraphs, read_lines
+from ecrate.scanning.inventory import Package, is_word
+from ecrate.scanning.readers.found import Found, paragraphs, read_lines
 
 _LIMIT: Final = 128 * 1024 * 1024
 _FIELDS: Final = frozenset({"Package", "Version", "Status", "Architecture", "Source"})

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import IO, Final
 
-from ecrate.scanning.inventory import LONGEST_WORD, Package, Release
+from ecrate.scanning.inventory import Package, Release
 
 _LONGEST_LINE: Final = 64 * 1024
 
@@ -24,11 +24,6 @@ class Found:
     packages: tuple[Package, ...] = ()
     owned: frozenset[str] = frozenset()
     release: Release | None = None
-
-
-def is_word(*texts: str) -> bool:
-    """Tell whether these may be a package's name and version: short, and printable."""
-    return all(0 < len(text) <= LONGEST_WORD and text.isprintable() for text in texts)
 
 
 def read_whole(file: IO[bytes], limit: int) -> bytes:

@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Final
 
-from ecrate.scanning.inventory import Package
-from ecrate.scanning.readers.found import Found, UnreadableError, is_word
+from ecrate.scanning.inventory import Package, is_word
+from ecrate.scanning.readers.found import Found, UnreadableError
 
 ELF: Final = b"\x7fELF"
 _MAGIC: Final = b"\xff Go buildinf:"

@@ -15,8 +15,8 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any, Final
 
-from ecrate.scanning.inventory import Package
-from ecrate.scanning.readers.found import Found, UnreadableError, is_word, read_lines
+from ecrate.scanning.inventory import Package, is_word
+from ecrate.scanning.readers.found import Found, UnreadableError, read_lines
 
 ARCHIVES: Final = (".jar", ".war", ".ear", ".par", ".sar", ".jpi", ".hpi")
 _LARGEST: Final = 1024 * 1024 * 1024

@@ -10,11 +10,10 @@ from typing import IO, Final
 
 import msgspec
 
-from ecrate.scanning.inventory import Package
+from ecrate.scanning.inventory import Package, is_word
 from ecrate.scanning.readers.found import (
     Found,
     UnreadableError,
-    is_word,
     paragraphs,
     read_lines,
     read_whole,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import shlex
 from typing import IO, Final
 
-from ecrate.scanning.inventory import Release
-from ecrate.scanning.readers.found import Found, is_word, read_lines
+from ecrate.scanning.inventory import Release, is_word
+from ecrate.scanning.readers.found import Found, read_lines
 
 _LIMIT: Final = 64 * 1024
 

@@ -10,8 +10,7 @@ import struct
 from collections.abc import Iterable
 from typing import Final
 
-from ecrate.scanning.inventory import Package
-from ecrate.scanning.readers.found import is_word
+from ecrate.scanning.inventory import Package, is_word
 
 _NAME, _VERSION, _RELEASE, _EPOCH = 1000, 1001, 1002, 1003
 _ARCHITECTURE, _SOURCE_RPM = 1022, 1044
