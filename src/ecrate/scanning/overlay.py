@@ -23,6 +23,7 @@ from ecrate.scanning.readers.release import read_release
 
 MOST_PACKAGES: Final = 200_000
 _MOST_SKIPPED: Final = 100
+_LONGEST_PATH: Final = 4096
 _MOST_MEMBERS: Final = 10_000_000
 _SMALLEST_BINARY: Final = 64 * 1024
 _DPKG: Final = "var/lib/dpkg/"
@@ -103,7 +104,7 @@ class Overlay:
         if content is None:
             # Another name of a file in the same layer: what is there counts here as well.
             if member.islnk() and (other := above.get(path_of(member.linkname))) is not None:
-                above[path] = (_moved(other[0], path), digest)
+                above[path] = (_moved(other[0], path.encode("utf-8", "replace").decode()), digest)
             return
         reader = _reader_of(path)
         file: IO[bytes] = content
@@ -113,8 +114,9 @@ class Overlay:
             reader, file = golang.read_binary, _Behind(golang.ELF, content)
         if reader is None:
             return
+        shown = path.encode("utf-8", "replace").decode()[:_LONGEST_PATH]
         try:
-            above[path] = (reader(file, path), digest)
+            above[path] = (reader(file, shown), digest)
         except UnreadableError as error:
             self._skip(path, str(error))
         except MemoryError:
@@ -170,7 +172,10 @@ class Overlay:
             for package in found.packages
         ]
         packages.sort(key=lambda one: (one.kind, one.name, one.version, one.path))
-        skipped = tuple(f"{path}: {why}" for path, why in sorted(self._skipped.items()))
+        skipped = tuple(
+            f"{path}: {why}".encode("utf-8", "replace").decode()
+            for path, why in sorted(self._skipped.items())
+        )
         return Inventory(release, tuple(packages), skipped)
 
 

@@ -31,22 +31,26 @@ _FILE_NAME: Final = re.compile(r"(?P<name>.+?)-(?P<version>\d[\w.+-]*)")
 _GROUP: Final = re.compile(r"[\w-]+(?:\.[\w-]+)*")
 
 
+class _TooLargeError(UnreadableError):
+    """There is no more room for anything in the file."""
+
+
 class _Room:
     """How much all archives in a file may still unpack to, and how many they may be."""
 
-    def __init__(self) -> None:
-        self.bytes = _LARGEST
+    def __init__(self, limit: int) -> None:
+        self.limit = self.bytes = limit
         self.archives = _MOST_NESTED
 
     def take(self, size: int) -> None:
         self.bytes -= size
         if self.bytes < 0:
-            raise UnreadableError(f"larger than {_LARGEST} bytes")
+            raise _TooLargeError(f"larger than {self.limit} bytes")
 
 
-def read_archive(file: IO[bytes], path: str) -> Found:
-    """Read the packages of an archive and of those in it."""
-    room = _Room()
+def read_archive(file: IO[bytes], path: str, limit: int = _LARGEST) -> Found:
+    """Read the packages of an archive and of those in it, of `limit` bytes together."""
+    room = _Room(limit)
     with _spooled(file, room) as whole:
         return Found(tuple(_packages(whole, path, path, room, _DEPTH)))
 
@@ -54,9 +58,13 @@ def read_archive(file: IO[bytes], path: str) -> Found:
 def _spooled(file: IO[bytes], room: _Room) -> IO[bytes]:
     """Give the bytes where they can be read in any order."""
     spooled = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - the caller closes it
-    while piece := file.read(_PIECE):
-        room.take(len(piece))
-        spooled.write(piece)
+    try:
+        while piece := file.read(_PIECE):
+            room.take(len(piece))
+            spooled.write(piece)
+    except BaseException:
+        spooled.close()
+        raise
     spooled.seek(0)
     return spooled
 
@@ -72,15 +80,27 @@ def _packages(file: IO[bytes], path: str, name: str, room: _Room, depth: int) ->
                 if member.filename.endswith(ARCHIVES) and depth:
                     room.archives -= 1
                     if room.archives < 0:
-                        raise UnreadableError(f"more than {_MOST_NESTED} archives inside")
+                        raise _TooLargeError(f"more than {_MOST_NESTED} archives inside")
                     inside = f"{path}!/{member.filename}"[:4096]
                     with archive.open(member) as packed, _spooled(packed, room) as inner:
-                        yield from _packages(inner, inside, member.filename, room, depth - 1)
+                        yield from _inner_packages(inner, inside, member.filename, room, depth - 1)
     except (
         *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError),
         *(ValueError, OSError, UnicodeError, OverflowError),
     ) as error:
         raise UnreadableError(f"no archive: {error}") from None
+
+
+def _inner_packages(
+    file: IO[bytes], path: str, name: str, room: _Room, depth: int
+) -> Iterator[Package]:
+    """Give what an archive inside has; a broken one does not take the others with it."""
+    try:
+        yield from _packages(file, path, name, room, depth)
+    except _TooLargeError:
+        raise
+    except UnreadableError:
+        return
 
 
 def _own_packages(
