@@ -206,9 +206,7 @@ def test_bills_of_materials_are_referrers(bench: Bench, ref: RepositoryRef) -> N
         scan_all(bench.core)
         scans.start_image_scan(bench.core, bench.caller, ref, V1)
 
-    listed, _ = referrers.list_image_referrers(
-        bench.core, bench.caller, ref, digest.text
-    )
+    listed, _ = referrers.list_image_referrers(bench.core, bench.caller, ref, digest.text)
     types = [one.artifact_type for one in listed]
     assert types == ["application/vnd.cyclonedx+json", "application/spdx+json"]
     with bench.reading() as tx:
