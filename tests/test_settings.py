@@ -66,6 +66,10 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "activation_seconds": [("0", 0.0)],
     "collect_every": [("0.1", 0.1)],
     "lifecycle_every": [("1000000000", 1e9)],
+    "scan_every": [("0.1", 0.1)],
+    "scan_size": [("1", 1), ("100000000000000", 10**14)],
+    "scan_sboms": [("false", False)],
+    "scan_command": [("", ""), ("trivy '{layout}'", "trivy '{layout}'")],
     "events_every": [("0.1", 0.1)],
     "events_kept": [("1", 1.0)],
 }
@@ -117,6 +121,10 @@ BAD: dict[str, list[object]] = {
     "activation_seconds": SECONDS,
     "collect_every": [*SECONDS, "0.09"],
     "lifecycle_every": [*SECONDS, "0"],
+    "scan_every": [*SECONDS, "0"],
+    "scan_size": ["0", "100000000000001", "large"],
+    "scan_sboms": ["maybe"],
+    "scan_command": ["trivy", "trivy '{layout}"],
     "events_every": [*SECONDS, "0"],
     "events_kept": [*SECONDS, "0"],
 }
