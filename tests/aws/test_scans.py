@@ -154,7 +154,7 @@ def test_describe_image_scan_findings_pages(account: Account, scan_type: str, me
     scan_all(account.door.bench.core)
     paginator = account.ecr.get_paginator("describe_image_scan_findings")
 
-    pages = list(paginator.paginate(**asked, PaginationConfig={"PageSize": 1}))  # type: ignore[arg-type] # as made
+    pages = list(paginator.paginate(**asked, PaginationConfig={"PageSize": 1}))
 
     lists: list[Any] = [page["imageScanFindings"][member] for page in pages]  # type: ignore[literal-required] # one of two
     assert [len(one) for one in lists] == [1, 1, 1, 1]

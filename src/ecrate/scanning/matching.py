@@ -20,7 +20,8 @@ from ecrate.scanning.versions import VersionError, parse_version
 Key = tuple[str, str]
 # Of (ecosystem, package): the advisories about it, by id.
 Lookup = Callable[[Key], Sequence[tuple[str, Affected]]]
-_ALL: Final = "0"
+# OSV: what is introduced with it has always been there.
+_FIRST: Final = ("introduced", "0")
 _MOST_KNOWN: Final = 200_000
 _RANK: Final = {severity: rank for rank, severity in enumerate(SEVERITIES)}
 
@@ -106,7 +107,7 @@ def is_affected(affected: Affected, version: str) -> bool:
         own = parse_version(affected.ecosystem, version)
     except VersionError:
         # Who cannot tell where it stands: it is affected where everything is.
-        return any(one.events == (("introduced", _ALL),) for one in affected.ranges)
+        return any(one.events == (_FIRST,) for one in affected.ranges)
     return any(_is_in(one, affected.ecosystem, own) for one in affected.ranges)
 
 
@@ -123,20 +124,26 @@ def _is_in(given: Range, ecosystem: str, own: Any) -> bool:
 
 def _follow(given: Range, ecosystem: str, own: Any) -> bool:
     """Go through the events up to the version, in the order of versions."""
-    events = []
-    is_in = False
-    for name, text in given.events:
-        if name == "introduced" and text == _ALL:
-            is_in = True
-        elif name != "limit":
-            events.append((parse_version(ecosystem, text), name))
-    events.sort(key=_by_version)
+    is_in, events = _ordered(given, ecosystem)
     for version, name in events:
-        if name == "introduced" and not own < version:
-            is_in = True
-        elif (name == "fixed" and not own < version) or (name == "last_affected" and version < own):
-            is_in = False
+        if name == "last_affected":
+            if version < own:
+                is_in = False
+        elif not own < version:
+            is_in = name == "introduced"
     return is_in
+
+
+@functools.lru_cache(maxsize=16384)
+def _ordered(given: Range, ecosystem: str) -> tuple[bool, tuple[tuple[Any, str], ...]]:
+    """Tell whether all versions are affected at first, and give the other events in order."""
+    events = [
+        (parse_version(ecosystem, text), name)
+        for name, text in given.events
+        if name != "limit" and (name, text) != _FIRST
+    ]
+    events.sort(key=_by_version)
+    return _FIRST in given.events, tuple(events)
 
 
 def _compare(one: tuple[Any, str], other: tuple[Any, str]) -> int:
