@@ -82,6 +82,10 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "upstream_recheck": [("0", 0.0)],
     "upstream_timeout": [("0.1", 0.1)],
     "upstream_imports_all": [("no", False)],
+    "scan_every": [("0.1", 0.1)],
+    "scan_size": [("1", 1), ("100000000000000", 10**14)],
+    "scan_sboms": [("false", False)],
+    "scan_command": [("", ""), ("trivy '{layout}'", "trivy '{layout}'")],
     "events_every": [("0.1", 0.1)],
     "events_kept": [("1", 1.0)],
 }
@@ -146,6 +150,10 @@ BAD: dict[str, list[object]] = {
     "upstream_recheck": [*SECONDS],
     "upstream_timeout": [*SECONDS, "0"],
     "upstream_imports_all": ["perhaps"],
+    "scan_every": [*SECONDS, "0"],
+    "scan_size": ["0", "100000000000001", "large"],
+    "scan_sboms": ["maybe"],
+    "scan_command": ["trivy", "trivy '{layout}"],
     "events_every": [*SECONDS, "0"],
     "events_kept": [*SECONDS, "0"],
 }

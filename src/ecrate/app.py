@@ -367,6 +367,8 @@ def build_core(
             trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
+            # AWS: "Each container image may be scanned once per 24 hours", that on push included.
+            scan_pause=24 * 3600.0 if settings.parity == "ecr" else 0.0,
             events_kept=settings.events_kept,
         ),
     )
