@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ecrate.domain.names import Digest, ImageId
-from ecrate.operations import images, repositories
+from ecrate.operations import deletions, repositories
 from ecrate.store.database import Transaction
 from tests.support.core import Bench
 
@@ -76,7 +76,7 @@ def measure(bench: Bench, count: int, calls: int) -> tuple[Sequence[float], floa
         numbers = range(number * CALL + 1, (number + 1) * CALL + 1)
         wanted = [ImageId(Digest(digest_of(one))) for one in numbers]
         began = time.perf_counter()
-        images.batch_delete_image(core, caller, ref, wanted)
+        deletions.batch_delete_image(core, caller, ref, wanted)
         seconds.append(time.perf_counter() - began)
     began = time.perf_counter()
     repositories.delete_repository(core, caller, ref, force=True)

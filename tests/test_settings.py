@@ -65,6 +65,8 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "activation_seconds": [("0", 0.0)],
     "collect_every": [("0.1", 0.1)],
     "lifecycle_every": [("1000000000", 1e9)],
+    "events_every": [("0.1", 0.1)],
+    "events_kept": [("1", 1.0)],
 }
 SECONDS = ["-1", "nan", "inf", "1e10", "soon", True, [1]]
 BAD: dict[str, list[object]] = {
@@ -113,6 +115,8 @@ BAD: dict[str, list[object]] = {
     "activation_seconds": SECONDS,
     "collect_every": [*SECONDS, "0.09"],
     "lifecycle_every": [*SECONDS, "0"],
+    "events_every": [*SECONDS, "0"],
+    "events_kept": [*SECONDS, "0"],
 }
 
 

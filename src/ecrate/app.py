@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,20 +24,15 @@ from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
-from ecrate.domain.errors import AuditUnavailable, EcrateError, StorageFull, StoreUnavailable
+from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
+from ecrate.jobs.all_jobs import all_jobs
+from ecrate.jobs.background import Background
 from ecrate.oci.front import OciFront
 from ecrate.operations.audit import settle_audit
-from ecrate.operations.collection import (
-    collect,
-    collect_strays,
-    release_collector_lease,
-    take_collector_lease,
-)
 from ecrate.operations.core import Core, Limits
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
-from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
@@ -59,8 +53,6 @@ from ecrate.web.tls import Certificate
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
 _SECRET_SIZE: Final = 32
-_SWEEP_EVERY: Final = 24 * 3600.0
-_PAUSE_WITHOUT_STORE: Final = 30.0
 _PART_BUFFER: Final = 32 * 1024 * 1024
 
 
@@ -336,6 +328,7 @@ def build_core(
             trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
+            events_kept=settings.events_kept,
         ),
     )
 
@@ -398,10 +391,8 @@ async def _work(
             ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
         ]
     )
-    stop = threading.Event()
-    holder = core.new_id()
-    collector = threading.Thread(target=_collect, args=(core, settings.collect_every, holder, stop))
-    collector.start()
+    background = Background(core, all_jobs(core, settings))
+    background.start()
     watch = None if certificate is None else asyncio.create_task(certificate.watch())
     tls = None if certificate is None else certificate.context
     try:
@@ -409,40 +400,8 @@ async def _work(
     finally:
         if watch is not None:
             watch.cancel()
-        stop.set()
         threads.stop()
-        collector.join()
+        background.stop()
         with contextlib.suppress(AuditUnavailable):
             settle_audit(core)
-        with contextlib.suppress(StoreUnavailable, StorageFull):
-            release_collector_lease(core, holder)
         core.database.close()
-
-
-def _collect(core: Core, every: float, holder: str, stop: threading.Event) -> None:
-    """Collect and carry out lifecycle policies, in batches, while this worker holds the lease."""
-
-    def may_go_on() -> bool:
-        return not stop.is_set() and take_collector_lease(core, holder)
-
-    next_sweep = core.clock()
-    pause = every
-    while not stop.wait(pause):
-        pause = every
-        try:
-            with contextlib.suppress(AuditUnavailable):
-                settle_audit(core)
-            if not take_collector_lease(core, holder):
-                continue
-            if core.clock() >= next_sweep:
-                next_sweep = core.clock() + _SWEEP_EVERY
-                collect_strays(core)
-            if not collect(core).is_idle:
-                pause = 0.01
-            run_lifecycle_policies(core, may_go_on)
-        except StoreUnavailable as error:
-            _LOG.warning("the collector waits: %s", error)
-            pause = _PAUSE_WITHOUT_STORE
-        except Exception:  # noqa: BLE001 - collecting goes on whatever one batch met
-            _LOG.exception("the collector failed; it tries again in a minute")
-            pause = 60.0

@@ -66,6 +66,8 @@ class Settings:
     activation_seconds: float = 1.0
     collect_every: float = 5.0
     lifecycle_every: float = 3600.0
+    events_every: float = 1.0
+    events_kept: float = 7 * 24 * 3600.0
 
 
 _PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
@@ -228,4 +230,6 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "activation_seconds": _seconds(0),
     "collect_every": _seconds(0.1),
     "lifecycle_every": _seconds(0.1),
+    "events_every": _seconds(0.1),
+    "events_kept": _seconds(1),
 }

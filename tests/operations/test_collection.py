@@ -10,7 +10,7 @@ import pytest
 from ecrate.domain.errors import LayerNotFound, UploadNotFound
 from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
-from ecrate.operations import images, repositories
+from ecrate.operations import deletions, repositories
 from ecrate.operations.claims import ClaimedRow
 from ecrate.operations.collection import (
     BATCH,
@@ -72,7 +72,7 @@ def test_collect_takes_layers_a_grace_period_after_their_image(
     image = make_image(10, 20)
     digest = bench.push(one, image)
     bench.clock.advance(10 * DAY)
-    images.batch_delete_image(bench.core, bench.caller, one, [ImageId(digest)])
+    deletions.batch_delete_image(bench.core, bench.caller, one, [ImageId(digest)])
 
     before = collect(bench.core)
     after = let_lapse(bench)
@@ -86,7 +86,7 @@ def test_collect_spares_a_layer_that_another_image_needs(bench: Bench, one: Repo
     shared = image.layers[0]
     digest = bench.push(one, image)
     bench.push(one, type(again)(again.config, (shared,)))
-    images.batch_delete_image(bench.core, bench.caller, one, [ImageId(digest)])
+    deletions.batch_delete_image(bench.core, bench.caller, one, [ImageId(digest)])
 
     collected = let_lapse(bench)
 

@@ -24,7 +24,7 @@ from ecrate.domain.images import parse_manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import anonymous
 from ecrate.domain.repositories import TagMutability
-from ecrate.operations import images
+from ecrate.operations import deletions, images
 from ecrate.operations.core import Limits
 from tests.support.core import HOUR, REGISTRY, Bench
 from tests.support.images import MadeImage, make_image
@@ -32,7 +32,7 @@ from tests.support.pushing import make_index
 
 
 def delete(bench: Bench, ref: RepositoryRef, **names: Any) -> Any:
-    (answer,) = images.batch_delete_image(bench.core, bench.caller, ref, [ImageId(**names)])
+    (answer,) = deletions.batch_delete_image(bench.core, bench.caller, ref, [ImageId(**names)])
     return answer
 
 
@@ -180,7 +180,7 @@ def test_delete_of_one_entry_does_not_undo_the_others(bench: Bench, one: Reposit
     bench.push(one, other, "other")
     bench.put(one, make_index(child), ["all"])
 
-    answers = images.batch_delete_image(
+    answers = deletions.batch_delete_image(
         bench.core,
         bench.caller,
         one,

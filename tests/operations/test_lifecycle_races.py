@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
-from ecrate.operations import images, lifecycle, repositories
+from ecrate.operations import deletions, images, lifecycle, repositories
 from ecrate.operations.core import Limits
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from tests.support.core import DAY, HOUR, Bench, nothing
@@ -102,7 +102,7 @@ def test_run_keeps_as_many_as_it_should_when_one_loses_its_tag_meanwhile(
 ) -> None:
     put(bench, one, KEEP_ONE_TAGGED)
     bench.clock.advance(HOUR)
-    bench.database.before_write = lambda: images.delete_tag(bench.core, bench.caller, one, "v2")
+    bench.database.before_write = lambda: deletions.delete_tag(bench.core, bench.caller, one, "v2")
 
     run_lifecycle_policies(bench.core)
 

@@ -9,7 +9,7 @@ import pytest
 from ecrate.domain.errors import AccessDenied, RepositoryLocked, RepositoryNotFound
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import anonymous
-from ecrate.operations import images, layers, repositories
+from ecrate.operations import deletions, layers, repositories
 from tests.support.core import DAY, REGISTRY, Bench
 from tests.support.images import digest_of, make_image
 from tests.support.lifecycle_bench import (
@@ -31,7 +31,7 @@ def lock(bench: Bench, ref: RepositoryRef, *, is_locked: bool = True) -> None:
 
 
 def delete_images(bench: Bench, ref: RepositoryRef, image_id: ImageId) -> None:
-    images.batch_delete_image(bench.core, bench.caller, ref, [image_id])
+    deletions.batch_delete_image(bench.core, bench.caller, ref, [image_id])
 
 
 DELETIONS: dict[str, Deletion] = {
@@ -41,7 +41,7 @@ DELETIONS: dict[str, Deletion] = {
     "repository-by-force": lambda bench, ref, _: delete_repository(bench, ref),
     "image-by-digest": lambda bench, ref, digest: delete_images(bench, ref, ImageId(digest)),
     "image-by-tag": lambda bench, ref, _: delete_images(bench, ref, ImageId(tag="v1")),
-    "tag": lambda bench, ref, _: images.delete_tag(bench.core, bench.caller, ref, "v1"),
+    "tag": lambda bench, ref, _: deletions.delete_tag(bench.core, bench.caller, ref, "v1"),
     "layer": lambda bench, ref, _: layers.delete_layer(
         bench.core, bench.caller, ref, digest_of(LAYER)
     ),

@@ -18,7 +18,7 @@ from ecrate.domain.errors import (
 )
 from ecrate.domain.layers import MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
-from ecrate.operations import images, repositories, uploads
+from ecrate.operations import deletions, images, repositories, uploads
 from ecrate.operations.collection import collect
 from ecrate.operations.core import Limits
 from tests.support.core import DAY, HOUR, Bench
@@ -385,7 +385,7 @@ def test_manifest_of_an_image_deleted_meanwhile_is_not_found(
     other = make_bench(limits=Limits(trash_kept=0))
     digest = bench.push(one, make_image())
     image = images.find_image(bench.core, bench.caller, one, ImageId(digest))
-    images.batch_delete_image(other.core, other.caller, one, [ImageId(digest)])
+    deletions.batch_delete_image(other.core, other.caller, one, [ImageId(digest)])
 
     with pytest.raises(ImageNotFound):
         images.read_manifest(bench.core, image)

@@ -25,7 +25,7 @@ from typing_extensions import override
 from ecrate.domain.errors import EcrateError
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.trash import Origin
-from ecrate.operations import images, repositories, trash
+from ecrate.operations import deletions, images, repositories, trash
 from ecrate.operations.collection import collect, collect_strays
 from tests.support.audit import audit_data, audit_rows
 from tests.support.core import HOUR, Bench
@@ -116,7 +116,9 @@ class Registry(RuleBasedStateMachine):
             self.delete(ref, ImageId(digest))
 
     def delete(self, ref: RepositoryRef, image_id: ImageId) -> None:
-        self.attempt(images.batch_delete_image, self.bench.core, self.bench.caller, ref, [image_id])
+        self.attempt(
+            deletions.batch_delete_image, self.bench.core, self.bench.caller, ref, [image_id]
+        )
 
     @rule(name=names)
     def delete_repository(self, name: str) -> None:

@@ -135,13 +135,13 @@ def cached(bench: Bench) -> Scene:
         pytest.param(
             layered,
             lambda bench, scene: bench.put(scene.one, scene.image.manifest, ["v1"]),
-            15,
+            16,  # the last of them tells the event
             id="put",
         ),
         pytest.param(
             pushed,
             lambda bench, scene: bench.put(scene.one, scene.image.manifest, ["v2"]),
-            8,  # one of them mends a manifest that was damaged
+            9,  # one of them mends a manifest that was damaged
             id="put-another-tag",
         ),
     ],

@@ -119,7 +119,8 @@ def test_preparing_goes_on_after_a_start_that_was_killed(empty_url: str) -> None
         "DELETE FROM _yoyo_migration WHERE migration_id <> '0001_first'; "
         "INSERT INTO yoyo_lock (locked, pid) VALUES (1, 1); "
         "UPDATE schema_version SET version = 3; DROP TABLE secret; "
-        "ALTER TABLE blobs DROP COLUMN lost_at;",
+        "ALTER TABLE blobs DROP COLUMN lost_at; "
+        "DROP TABLE outbox; DROP TABLE events; DROP TABLE event_readers;",
     )
 
     with preparing(empty_url):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ecrate.domain.lifecycle_grammar import parse_lifecycle_policy
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
-from ecrate.operations import images, lifecycle
+from ecrate.operations import deletions, images, lifecycle
 from ecrate.operations.lifecycle import PreviewPage, run_lifecycle_policies
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import make_image
@@ -69,7 +69,7 @@ def push_index(bench: Bench, ref: RepositoryRef, *tags: str) -> tuple[Digest, Di
 
 
 def delete(bench: Bench, ref: RepositoryRef, digest: Digest) -> None:
-    images.batch_delete_image(bench.core, bench.caller, ref, [ImageId(digest)])
+    deletions.batch_delete_image(bench.core, bench.caller, ref, [ImageId(digest)])
 
 
 def digests(bench: Bench, ref: RepositoryRef) -> set[Digest | None]:

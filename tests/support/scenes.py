@@ -14,6 +14,7 @@ from ecrate.domain.tagging import MAX_RESOURCE_TAGS
 from ecrate.domain.templates import CREATE_ON_PUSH, Template
 from ecrate.domain.trash import Origin
 from ecrate.operations import (
+    deletions,
     images,
     layers,
     lifecycle,
@@ -229,7 +230,7 @@ def put_index(bench: Bench, scene: Scene) -> None:
 
 
 def delete(bench: Bench, ref: RepositoryRef, image_id: ImageId) -> None:
-    (answer,) = images.batch_delete_image(bench.core, bench.caller, ref, [image_id])
+    (answer,) = deletions.batch_delete_image(bench.core, bench.caller, ref, [image_id])
     if isinstance(answer, EcrateError):
         raise answer
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.trash import Origin
-from ecrate.operations import images, repositories, trash
+from ecrate.operations import deletions, repositories, trash
 from ecrate.operations.collection import Collected, collect
 from ecrate.operations.trash import RestoredImage
 from tests.support.core import DAY, Bench
@@ -14,7 +14,7 @@ from tests.support.images import MadeImage
 def delete(bench: Bench, ref: RepositoryRef, *digests: Digest) -> None:
     """Delete images; nothing may stand in the way."""
     wanted = [ImageId(one) for one in digests]
-    for answer in images.batch_delete_image(bench.core, bench.caller, ref, wanted):
+    for answer in deletions.batch_delete_image(bench.core, bench.caller, ref, wanted):
         if isinstance(answer, Exception):
             raise answer
 

@@ -10,7 +10,7 @@ from ecrate.domain import errors
 from ecrate.domain.errors import EcrateError, InvalidParameter
 from ecrate.domain.images import Image, parse_manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef, is_tag
-from ecrate.operations import images
+from ecrate.operations import deletions, images
 
 if TYPE_CHECKING:
     from types_boto3_ecr import type_defs as t
@@ -216,7 +216,7 @@ def batch_delete_image(call: Call[t.BatchDeleteImageRequestTypeDef]) -> dict[str
     entries = [parse_image_id(wire_id) for wire_id in wire_ids]
     deleted: list[dict[str, str]] = []
     failures: list[dict[str, Any]] = []
-    answers = images.batch_delete_image(call.core, call.caller, ref, entries)
+    answers = deletions.batch_delete_image(call.core, call.caller, ref, entries)
     for wire_id, answer in zip(wire_ids, answers, strict=True):
         if not isinstance(answer, EcrateError):
             deleted.extend(render_image_id(image_id) for image_id in answer)

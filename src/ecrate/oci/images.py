@@ -19,7 +19,7 @@ from ecrate.domain.images import MAX_MANIFEST_SIZE, parse_manifest
 from ecrate.domain.names import ALGORITHMS, Digest, ImageId, is_tag
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
-from ecrate.operations import images
+from ecrate.operations import deletions, images
 from ecrate.operations.templates import check_push
 from ecrate.web.body import SMALL_BODY
 from ecrate.web.files import matches
@@ -95,9 +95,9 @@ async def delete_manifest(request: RegistryRequest) -> StreamResponse:
     """Delete an image by digest, or only the tag by tag; under parity as BatchDeleteImage does."""
     image_id = _image_id(request.reference)
     if image_id.tag is not None and not request.core.parity:
-        await request.run(images.delete_tag, image_id.tag)
+        await request.run(deletions.delete_tag, image_id.tag)
     else:
-        (answer,) = await request.run(images.batch_delete_image, [image_id])
+        (answer,) = await request.run(deletions.batch_delete_image, [image_id])
         if isinstance(answer, Exception):
             raise answer
     return Response(status=202)

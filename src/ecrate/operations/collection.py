@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from ecrate.operations.core import Core
+from ecrate.operations.leases import take_lease
 from ecrate.store import garbage as store
 
 BATCH: Final = 200
 # Each is an image with all its references.
 TRASH_BATCH: Final = 100
 LEASE: Final = "collector"
-_LEASE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,27 +39,10 @@ class Collected:
 
 
 def take_collector_lease(core: Core, holder: str) -> bool:
-    """Tell whether `holder` is to collect for the next half minute; no two are at once."""
-    now = core.clock()
-    with core.database.look() as tx:
-        held = store.find_lease(tx, LEASE)
-    if held is not None:
-        owner, until = held
-        if owner != holder and until > now:
-            return False
-        if owner == holder and until > now + _LEASE_SECONDS / 2:
-            return True
-    with core.database.write() as tx:
-        is_taken = store.take_lease(tx, LEASE, holder, now, _LEASE_SECONDS)
-        if is_taken and (held is None or held[0] != holder):
-            store.begin_counting(tx, LEASE, now)
-        return is_taken
-
-
-def release_collector_lease(core: Core, holder: str) -> None:
-    """Let another holder begin at once, and others see that nobody is at work."""
-    with core.database.write() as tx:
-        store.release_lease(tx, LEASE, holder)
+    """Take the lease, and count from nothing what this holder collects."""
+    return take_lease(
+        core, LEASE, holder, on_taken=lambda tx, now: store.begin_counting(tx, LEASE, now)
+    )
 
 
 def collect(core: Core) -> Collected:

@@ -35,6 +35,7 @@ class Limits:
     activation: float = 1.0
     lifecycle_every: float = 3600.0
     lifecycle_preview_kept: float = 24 * 3600.0
+    events_kept: float = 7 * 24 * 3600.0
     templates_per_registry: int = 100  # [A]
     pull_time_exclusions: int = 100
 

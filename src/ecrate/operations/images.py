@@ -13,7 +13,6 @@ from ecrate.domain.errors import (
     ImageAlreadyExists,
     ImageInaccessible,
     ImageNotFound,
-    ImageReferencedByManifestList,
     ImageTagAlreadyExists,
     ImageTagDoesNotMatchDigest,
     InvalidParameter,
@@ -24,16 +23,17 @@ from ecrate.domain.errors import (
     StorageFull,
     StoreUnavailable,
 )
+from ecrate.domain.events import ImageAction
 from ecrate.domain.images import Image, Manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
-from ecrate.operations.authorization import Opener, admit, open_repository, open_to_delete
+from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
+from ecrate.operations.events import note_image_action
 from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
-from ecrate.store import trash
 from ecrate.store.database import Transaction
 from ecrate.store.layers import list_blob_ids
 from ecrate.store.repositories import add_to_image_count
@@ -67,8 +67,11 @@ def put_image(
     tags: Sequence[str],
     *,
     opened_by: Opener = open_repository,
+    actor: str = "",
 ) -> None:
     """Store the manifest and point `tags` at it, all or nothing.
+
+    `actor` is the background work that does so, if one does.
 
     Raises `LayersNotFound`, `ReferencedImagesNotFound`, `ImageTagAlreadyExists`,
     `LimitExceeded`, and `ImageAlreadyExists` where there was nothing to do.
@@ -97,6 +100,11 @@ def put_image(
         for tag in moving:
             count = store.put_tag(tx, repository.id, tag, image_id, before=tagged[tag])
             check_tag_count(core, repository, manifest.digest, count)
+        # AWS: an event a tag; a push that moves none has one of its own. [A]
+        named: Sequence[str | None] = moving or ([None] if image is None else [])
+        for one in named:
+            action = ImageAction.of("PUSH", manifest, one)
+            note_image_action(tx, ref, action, actor=actor or caller.arn, now=core.clock())
 
 
 def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
@@ -197,7 +205,7 @@ def find_images(
         if isinstance(entry, EcrateError):
             return entry
         try:
-            return _active(core, _find(tx, repository, entry))
+            return _active(core, find_existing(tx, repository, entry))
         except EcrateError as error:
             return error
 
@@ -265,7 +273,7 @@ def describe_images(
         repository = open_repository(tx, caller, ref, "DescribeImages")
         found = {}
         for image_id in image_ids:
-            image = _find(tx, repository, image_id)
+            image = find_existing(tx, repository, image_id)
             found[image.id] = image
         return [_detail(tx, image) for image in found.values()]
 
@@ -355,78 +363,33 @@ def update_image_storage_class(
     """
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "UpdateImageStorageClass")
-        image, now = _find(tx, repository, image_id), core.clock()
+        image, now = find_existing(tx, repository, image_id), core.clock()
         if is_archive:
             archive_image(tx, image, now)
         elif image.storage.status == "ARCHIVED":
             restore_images(tx, [image], now + core.limits.activation)
-        return _detail(tx, _find(tx, repository, ImageId(image.digest)))
+        updated = find_existing(tx, repository, ImageId(image.digest))
+        if updated.storage != image.storage:
+            note_storage_class(tx, ref, updated, actor=caller.arn, now=now)
+        return _detail(tx, updated)
 
 
-def batch_delete_image(
-    core: Core, caller: Caller, ref: RepositoryRef, image_ids: Sequence[ImageId | EcrateError]
-) -> list[Sequence[ImageId] | EcrateError]:
-    """Delete images in the order given; each answer is what was removed, or why nothing was.
-
-    By tag, the image goes with its last tag. What an index lists stays. An entry that is an
-    error already is given back as its own answer.
-    """
-    with core.database.write() as tx:
-        repository = open_to_delete(tx, caller, ref, "BatchDeleteImage")
-        return [
-            _attempt(core, tx, repository, entry) if isinstance(entry, ImageId) else entry
-            for entry in image_ids
-        ]
+def note_storage_class(
+    tx: Transaction, ref: RepositoryRef, image: Image, *, actor: str, now: float
+) -> None:
+    """Note that the image has just changed its storage class."""
+    is_archived = image.storage.status == "ARCHIVED"
+    action = ImageAction.of(
+        "UPDATE_STORAGE_CLASS",
+        image,
+        storage_class="ARCHIVE" if is_archived else "STANDARD",
+        activated_at=None if is_archived else image.storage.activated_at,
+    )
+    note_image_action(tx, ref, action, actor=actor, now=now)
 
 
-def _attempt(
-    core: Core, tx: Transaction, repository: Repository, image_id: ImageId
-) -> Sequence[ImageId] | EcrateError:
-    try:
-        return _delete(core, tx, repository, image_id)
-    except EcrateError as error:
-        return error
-
-
-def _delete(
-    core: Core, tx: Transaction, repository: Repository, image_id: ImageId
-) -> Sequence[ImageId]:
-    image = _find(tx, repository, image_id)
-    by_tag = image_id.tag if image_id.digest is None else None
-    if by_tag is not None and image.tag_count > 1:
-        store.delete_tag(tx, repository.id, by_tag, image.id)
-        return [ImageId(image.digest, by_tag)]
-    tags = store.list_tags_of_image(tx, image.id)
-    delete_whole_image(core, tx, repository, image)
-    return [ImageId(image.digest, tag) for tag in tags] or [ImageId(image.digest)]
-
-
-def delete_whole_image(core: Core, tx: Transaction, repository: Repository, image: Image) -> None:
-    """Take the image away, into the trash unless that is off.
-
-    Raises `ImageReferencedByManifestList` while an index lists it.
-    """
-    indexes = store.list_indexes_of(tx, image.id)
-    if indexes:
-        raise ImageReferencedByManifestList(", ".join(indexes))
-    now, kept = core.clock(), core.limits.trash_kept
-    # First, since it locks the repository's row: only one makes its bin.
-    add_to_image_count(tx, repository.id, -1)
-    if kept:
-        trash.put_image(tx, repository.id, image, now, now + kept)
-    else:
-        store.delete_image(tx, repository.id, image.id, now)
-
-
-def delete_tag(core: Core, caller: Caller, ref: RepositoryRef, tag: str) -> None:
-    """Remove the tag and nothing else (the registry door's delete by tag)."""
-    with core.database.write() as tx:
-        repository = open_to_delete(tx, caller, ref, "BatchDeleteImage")
-        image = _find(tx, repository, ImageId(tag=tag))
-        store.delete_tag(tx, repository.id, tag, image.id)
-
-
-def _find(tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
+def find_existing(tx: Transaction, repository: Repository, image_id: ImageId) -> Image:
+    """Give the image; raises `ImageNotFound`, `ImageTagDoesNotMatchDigest`."""
     image = None
     if image_id.tag is not None:
         image = store.find_tagged_image(tx, repository.id, image_id.tag)

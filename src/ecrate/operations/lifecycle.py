@@ -29,7 +29,8 @@ from ecrate.domain.repositories import Repository
 from ecrate.operations.audit import record_lifecycle, settle_audit
 from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
-from ecrate.operations.images import delete_whole_image
+from ecrate.operations.deletions import delete_whole_image
+from ecrate.operations.images import note_storage_class
 from ecrate.operations.storage_classes import archive_image
 from ecrate.store import lifecycle as store
 from ecrate.store.database import Transaction
@@ -37,6 +38,7 @@ from ecrate.store.images import find_image, find_tagged_image
 from ecrate.store.repositories import find_repository, lock_repositories
 
 _LOG: Final = logging.getLogger("ecrate")
+LIFECYCLE: Final = "lifecycle"
 _DUE: Final = 100
 _BATCH: Final = 50
 _ROWS: Final = 2000
@@ -370,9 +372,10 @@ def _act(core: Core, tx: Transaction, repository: Repository, verdict: Verdict) 
         return False
     try:
         if verdict.action == "expire":
-            delete_whole_image(core, tx, repository, image)
-        else:
-            archive_image(tx, image, core.clock())
+            delete_whole_image(core, tx, repository, image, actor=LIFECYCLE)
+        elif archive_image(tx, image, core.clock()):
+            archived = find_image(tx, repository.id, image.digest.text) or image
+            note_storage_class(tx, repository.ref, archived, actor=LIFECYCLE, now=core.clock())
     except (ImageReferencedByManifestList, ImageStorageClassUpdateNotSupported):
         return False
     return True

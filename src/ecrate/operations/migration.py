@@ -23,7 +23,7 @@ from ecrate.operations.parallel import each
 from ecrate.operations.progress import Watcher
 from ecrate.store import dump
 from ecrate.store.database import Database, Transaction
-from ecrate.store.garbage import find_lease
+from ecrate.store.leases import find_lease
 
 _JOBS: Final = 8
 _PAGE: Final = 1000

@@ -15,15 +15,15 @@ from ecrate.store import images as store
 from ecrate.store.database import Transaction
 
 
-def archive_image(tx: Transaction, image: Image, now: float) -> None:
-    """Archive the image; nothing happens to one that is archived.
+def archive_image(tx: Transaction, image: Image, now: float) -> bool:
+    """Archive the image; tell whether it was not archived yet.
 
     Raises `ImageStorageClassUpdateNotSupported` for an image that is being restored or is listed
     by an index that is not archived.
     """
     status = image.storage.status_at(now)
     if status == "ARCHIVED":
-        return
+        return False
     if status == "ACTIVATING":
         raise ImageStorageClassUpdateNotSupported(image.digest.text, "it is being restored")
     if store.is_listed_by_active(tx, image.id):
@@ -32,6 +32,7 @@ def archive_image(tx: Transaction, image: Image, now: float) -> None:
         )
     archived = replace(image.storage, status="ARCHIVED", archived_at=now)
     store.update_storage(tx, image.id, archived)
+    return True
 
 
 def restore_images(tx: Transaction, images: Iterable[Image], active_at: float) -> None:

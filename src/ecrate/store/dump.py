@@ -102,6 +102,16 @@ TABLES: Final = (
     ),
     _table("trash_bins", "repository_id", "bin_id"),
     _table("trash_images", "image_id", "tags deleted_at kept_until"),
+    _table(
+        "outbox", "id", "registry_id region repository kind actor happened_at detail", identity=True
+    ),
+    _table(
+        "events",
+        "position",
+        "id registry_id region repository kind actor happened_at detail",
+        identity=True,
+    ),
+    _table("event_readers", "name", "position"),
 )
 
 

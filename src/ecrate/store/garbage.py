@@ -219,33 +219,6 @@ def is_known_key(tx: Transaction, key: str) -> bool:
     )
 
 
-def find_lease(tx: Transaction, name: str) -> tuple[str, float] | None:
-    """Give holder and end of a lease that was ever taken."""
-    row = tx.one("SELECT holder, expires_at FROM leases WHERE name = ?", name)
-    return None if row is None else (row[0], row[1])
-
-
-def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: float) -> bool:
-    """Take or renew a lease on background work; tell whether `holder` has it."""
-    return bool(
-        tx.run(
-            "INSERT INTO leases (name, holder, expires_at) VALUES (?, ?, ?) "
-            "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, "
-            "expires_at = excluded.expires_at "
-            "WHERE leases.holder = excluded.holder OR leases.expires_at < ?",
-            name,
-            holder,
-            now + seconds,
-            now,
-        )
-    )
-
-
-def release_lease(tx: Transaction, name: str, holder: str) -> None:
-    """Give up a lease, if it is still the holder's."""
-    tx.run("DELETE FROM leases WHERE name = ? AND holder = ?", name, holder)
-
-
 def insert_hold(tx: Transaction, hold_id: str, now: float, until: float) -> None:
     """Keep all bytes from being deleted for a while; forget such holds that are over."""
     tx.run("DELETE FROM leases WHERE holder = ? AND expires_at < ?", _HOLDER, now)

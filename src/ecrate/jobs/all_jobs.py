@@ -1,0 +1,52 @@
+"""The jobs of a server."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+from ecrate.domain.errors import AuditUnavailable
+from ecrate.jobs.background import Job, MayGoOn
+from ecrate.operations.audit import settle_audit
+from ecrate.operations.collection import LEASE, collect, collect_strays, take_collector_lease
+from ecrate.operations.core import Core
+from ecrate.operations.events import publish_events
+from ecrate.operations.lifecycle import run_lifecycle_policies
+from ecrate.settings import Settings
+
+_SWEEP_EVERY: Final = 24 * 3600.0
+
+
+def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
+    """Give every job that this server's settings ask for."""
+    return [
+        Job(LEASE, settings.collect_every, _Collector(core).run, take=_take_collector_lease),
+        Job("events", settings.events_every, _publish),
+    ]
+
+
+def _take_collector_lease(core: Core, _: str, holder: str) -> bool:
+    # Nothing more is done of which there might never be a line in the audit log.
+    with contextlib.suppress(AuditUnavailable):
+        settle_audit(core)
+    return take_collector_lease(core, holder)
+
+
+class _Collector:
+    """Collects, and carries out lifecycle policies."""
+
+    def __init__(self, core: Core) -> None:
+        self._next_sweep = core.clock()
+
+    def run(self, core: Core, may_go_on: MayGoOn) -> bool:
+        if core.clock() >= self._next_sweep:
+            self._next_sweep = core.clock() + _SWEEP_EVERY
+            collect_strays(core)
+        is_idle = collect(core).is_idle
+        run_lifecycle_policies(core, may_go_on)
+        return not is_idle
+
+
+def _publish(core: Core, _: MayGoOn) -> bool:
+    return publish_events(core)
