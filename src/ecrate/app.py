@@ -37,6 +37,7 @@ from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.settings import SettingError, Settings
+from ecrate.signers.profiles import Profiles
 from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
@@ -67,6 +68,7 @@ class Layout:
     credentials: Path
     endpoint: Path
     restoring: Path
+    signing: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
@@ -79,6 +81,7 @@ class Layout:
             credentials=data / "credentials",
             endpoint=data / "endpoint",
             restoring=data / "restoring",
+            signing=_path(settings.signing_profiles, data / "signing"),
         )
 
 
@@ -319,6 +322,7 @@ def build_core(
         anonymous_pull=settings.anonymous_pull,
         rates=rates,
         audit=audit,
+        profiles=Profiles(layout.signing),
         limits=Limits(
             repositories_per_registry=settings.repositories_per_registry,
             images_per_repository=settings.images_per_repository,

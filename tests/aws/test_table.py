@@ -36,6 +36,11 @@ PER_ENTRY: Final = {
 CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
     "BatchDeleteImage": PER_ENTRY,
     "BatchGetImage": {*PER_ENTRY, errors.ImageInaccessible},
+    "DescribeImageSigningStatus": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "DescribeImages": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
@@ -70,6 +75,10 @@ WITHOUT_CODE: Final = {
     errors.MigrationFailed: "data is moved on the command line only",
     errors.HoldLost: "only commands on the data directory take holds",
     errors.TrashNotFound: "the trash is looked into on the command line only",
+    errors.SigningFailed: "images are signed behind a push, or on the command line",
+    errors.PullGateNotFound: "pull gates are set on the command line only",
+    errors.PullRefused: "an entry of a batch's failures only",
+    errors.BundleRefused: "bundles are made and taken over on the command line only",
     errors.LayerInUse: "ECR has no operation that deletes a layer; the registry door has",
 }
 

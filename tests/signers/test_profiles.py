@@ -92,8 +92,8 @@ def test_a_program_that_is_not_there_is_told_of(tmp_path: Path) -> None:
         pytest.param("certificates = 'a'", "has a 'key' or a 'command'", id="nothing signs"),
         pytest.param("key = 'a'\ncommand = ['b']", "has a 'key' or a 'command'", id="both sign"),
         pytest.param("key = 'a'\nmore = 1", "'more' is nothing that a profile has", id="more"),
-        pytest.param("key = 'a'\ntimeout = 601", "at most 600 seconds", id="long"),
-        pytest.param("key = 'a'\ntimeout = true", "at most 600 seconds", id="no number"),
+        pytest.param("key = 'a'\ntimeout = 26", "at most 25 seconds", id="long"),
+        pytest.param("key = 'a'\ntimeout = true", "at most 25 seconds", id="no number"),
         pytest.param(
             "certificates = 'a'\nkey = 'a'\nformats = ['pgp']", "'formats' has 'pgp'", id="format"
         ),

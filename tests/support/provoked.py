@@ -57,6 +57,7 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
     ("DeleteRegistryPolicy", INVALID): _NO_MEMBERS,
     ("DescribeRegistry", INVALID): _NO_MEMBERS,
     ("GetRegistryPolicy", INVALID): _NO_MEMBERS,
+    ("GetSigningConfiguration", INVALID): _NO_MEMBERS,
     ("DeregisterPullTimeUpdateExclusion", "LimitExceededException"): "it only takes away",
     ("ListPullTimeUpdateExclusions", "LimitExceededException"): "it only reads",
     ("PutAccountSetting", "LimitExceededException"): "the settings are few and all known",
@@ -268,6 +269,12 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ("DeregisterPullTimeUpdateExclusion", "ExclusionNotFoundException"): _good(
         "DeregisterPullTimeUpdateExclusion"
     ),
+    ("DeleteSigningConfiguration", "SigningConfigurationNotFoundException"): _good(
+        "DeleteSigningConfiguration"
+    ),
+    ("DescribeImageSigningStatus", "ImageNotFoundException"): lambda account: sample(
+        "DescribeImageSigningStatus", repositoryName=account.create(), imageId={"imageTag": "v1"}
+    ),
     ("DescribeImages", "ImageNotFoundException"): _no_image,
     ("GetDownloadUrlForLayer", "LayerInaccessibleException"): _archived_layer,
     ("GetDownloadUrlForLayer", "LayersNotFoundException"): _in_one("GetDownloadUrlForLayer"),
@@ -277,6 +284,9 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ),
     ("GetRegistryPolicy", "RegistryPolicyNotFoundException"): _good("GetRegistryPolicy"),
     ("GetRepositoryPolicy", "RepositoryPolicyNotFoundException"): _in_one("GetRepositoryPolicy"),
+    ("GetSigningConfiguration", "SigningConfigurationNotFoundException"): _good(
+        "GetSigningConfiguration"
+    ),
     ("PutImage", "ImageAlreadyExistsException"): _image_again,
     ("PutImage", "ImageDigestDoesNotMatchException"): _other_digest,
     ("PutImage", "ImageTagAlreadyExistsException"): _tag_again,

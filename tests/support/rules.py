@@ -53,6 +53,7 @@ _VALUES: Final[dict[str, Any]] = {
     "repositoryNames": [UNKNOWN],
     "repositoryPolicy": _FRIENDLY,
     "resourceArn": f"arn:aws:ecr:us-east-1:{ACCOUNT}:repository/{UNKNOWN}",
+    "signingProfileArn": f"arn:aws:signer:us-east-1:{ACCOUNT}:/signing-profiles/one",
     "uploadId": "01234567-89ab-cdef-0123-456789abcdef",
     "value": "ENABLED",
 }

@@ -214,6 +214,35 @@ def describe_repositories(account: Account) -> None:
     account.call("DescribeRepositories", registryId=account.id, repositoryNames=names)
 
 
+def put_signing_configuration(account: Account) -> None:
+    given = sample("PutSigningConfiguration")
+    filters = [{"filter": "one*", "filterType": "WILDCARD_MATCH"}]
+    for rule in given["signingConfiguration"]["rules"]:
+        account.call(
+            "PutSigningConfiguration",
+            signingConfiguration={"rules": [rule | {"repositoryFilters": filters}]},
+        )
+
+
+def _with_signing_configuration(operation: str) -> Scenario:
+    def run(account: Account) -> None:
+        put_signing_configuration(account)
+        account.call(operation)
+
+    return run
+
+
+def describe_image_signing_status(account: Account) -> None:
+    name = account.create()
+    (image_id,) = _image_ids(account, name)
+    account.call(
+        "DescribeImageSigningStatus",
+        registryId=account.id,
+        repositoryName=name,
+        imageId=image_id,
+    )
+
+
 def get_download_url_for_layer(account: Account) -> None:
     name = account.create()
     account.call(
@@ -310,7 +339,9 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "DeleteRepository": _in_one("DeleteRepository", "force"),
     "DeleteRepositoryCreationTemplate": delete_repository_creation_template,
     "DeleteRepositoryPolicy": _with_repository_policy("DeleteRepositoryPolicy"),
+    "DeleteSigningConfiguration": _with_signing_configuration("DeleteSigningConfiguration"),
     "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
+    "DescribeImageSigningStatus": describe_image_signing_status,
     "DescribeImages": describe_images,
     "DescribeRegistry": _one("DescribeRegistry"),
     "DescribeRepositories": describe_repositories,
@@ -322,6 +353,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "GetLifecyclePolicyPreview": get_lifecycle_policy_preview,
     "GetRegistryPolicy": _with_registry_policy("GetRegistryPolicy"),
     "GetRepositoryPolicy": _with_repository_policy("GetRepositoryPolicy"),
+    "GetSigningConfiguration": _with_signing_configuration("GetSigningConfiguration"),
     "InitiateLayerUpload": _in_one("InitiateLayerUpload"),
     "ListImageReferrers": list_image_referrers,
     "ListImages": _pages("ListImages", filter={"tagStatus": "TAGGED", "imageStatus": "ACTIVE"}),
@@ -335,6 +367,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "PutImageTagMutability": _in_one("PutImageTagMutability", **_EXCLUSIONS),
     "PutLifecyclePolicy": _in_one("PutLifecyclePolicy"),
     "PutRegistryPolicy": _one("PutRegistryPolicy"),
+    "PutSigningConfiguration": put_signing_configuration,
     "RegisterPullTimeUpdateExclusion": _one("RegisterPullTimeUpdateExclusion"),
     "SetRepositoryPolicy": _in_one("SetRepositoryPolicy", "force"),
     "StartLifecyclePolicyPreview": _in_one("StartLifecyclePolicyPreview", "lifecyclePolicyText"),

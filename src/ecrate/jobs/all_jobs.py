@@ -13,6 +13,7 @@ from ecrate.operations.collection import LEASE, collect, collect_strays, take_co
 from ecrate.operations.core import Core
 from ecrate.operations.events import publish_events
 from ecrate.operations.lifecycle import run_lifecycle_policies
+from ecrate.operations.signing import run_signing
 from ecrate.settings import Settings
 
 _SWEEP_EVERY: Final = 24 * 3600.0
@@ -23,6 +24,7 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
     return [
         Job(LEASE, settings.collect_every, _Collector(core).run, take=_take_collector_lease),
         Job("events", settings.events_every, _publish),
+        Job("signing", settings.events_every, run_signing),
     ]
 
 

@@ -15,6 +15,7 @@ from ecrate.domain.layers import MAX_LAYER_SIZE
 from ecrate.domain.names import ALGORITHMS, RegistryRef
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
+from ecrate.signers.profiles import Profiles
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database
 
@@ -81,7 +82,7 @@ class Core:
     `is_open` any access key speaks for its account (development mode); with `parity` what ecrate
     does beyond ECR is off; with `anonymous_pull` the nameless may do what policies
     allow to everybody. Without `rates`, calls are not limited,
-    and without `audit` none is recorded.
+    and without `audit` none is recorded; without `profiles`, nothing can be signed.
     """
 
     database: Database
@@ -96,6 +97,7 @@ class Core:
     limits: Limits = field(default_factory=Limits)
     rates: RateLimits | None = None
     audit: AuditLog | None = None
+    profiles: Profiles | None = None
     manifests: ManifestCache = field(default_factory=lambda: ManifestCache(16 * 1024 * 1024))
 
     @property

@@ -4,7 +4,7 @@
         certificates = "<name>.pem"         who signs, and who vouches for that, in PEM
         key = "<name>-key.pem"              the key, which only its owner may read, or
         command = ["program", "argument"]   what signs instead (`signers.command`)
-        timeout = 30                        seconds that the command may take
+        timeout = 10                        seconds that the command may take
         formats = ["notary"]                and "cosign", "cosign-tag"
         accounts = ["123456789012"]         who may use it; without it, the server's own account
 
@@ -26,8 +26,9 @@ from ecrate.signers.port import FORMATS, NOTARY, Signer, SignerError
 _NAME: Final = re.compile(r"[a-zA-Z0-9_]{2,}")
 _ACCOUNT: Final = re.compile(r"\d{12}", re.ASCII)
 _LARGEST: Final = 64 * 1024
-_LONGEST_TIMEOUT: Final = 600
-_TIMEOUT: Final = 30
+# Who signs has the work for half a minute, and may have to go on to another form.
+_LONGEST_TIMEOUT: Final = 25
+_TIMEOUT: Final = 10
 
 
 @dataclass(frozen=True, slots=True)

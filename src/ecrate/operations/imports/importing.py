@@ -35,9 +35,8 @@ from ecrate.operations.pace import Pace
 from ecrate.operations.parallel import each
 from ecrate.operations.progress import Watcher
 from ecrate.operations.repositories import create_repository
-from ecrate.operations.uploads import NewBlob, settle_blob
+from ecrate.operations.uploads import link_layer
 from ecrate.store import images, layers
-from ecrate.store.blobs import Garbage, insert_garbage
 from ecrate.store.repositories import find_repository
 
 _JOBS: Final = 8
@@ -184,36 +183,16 @@ class _Repository:
 
     def _bring(self, layer: Descriptor) -> tuple[Descriptor, bool]:
         """Make the layer one of the repository; tell whether it could be."""
-        if self._link(layer.digest, None):
+        if link_layer(self._core, self._ref, layer.digest, None):
             return layer, True
         file = self._files.blob(layer.digest)
         new = Named(layer.digest.text, self._core.new_id(), layer.size)
         if not self._intake.bring(new, partial(open_file, file), file):
             return layer, False
-        self._link(layer.digest, new)
+        link_layer(self._core, self._ref, layer.digest, new)
         self._importing.layers += 1
         self._importing.size += layer.size
         return layer, True
-
-    def _link(self, digest: Digest, new: Named | None) -> bool:
-        """Link the blob into the repository, with the bytes `new` if it has none; False where it
-        has none and there are none.
-        """
-        now = self._core.clock()
-        with self._core.database.write() as tx:
-            repository = find_repository(tx, self._ref)
-            blob = layers.find_blob(tx, digest.text)
-            is_lost = blob is not None and blob[2]
-            if new is not None:
-                stored = NewBlob(digest, new.key, new.size)
-                blob_id, unused, _ = settle_blob(tx, stored, lost=None, now=now)
-                insert_garbage(tx, [Garbage(unused)] if unused else [], 0.0)
-            elif blob is None or is_lost:
-                return False
-            else:
-                blob_id = blob[0]
-            layers.link_layer(tx, repository.id, blob_id, now)
-        return True
 
     def _take_tags(self) -> None:
         by_digest: defaultdict[Digest, list[TaggedRevision]] = defaultdict(list)
