@@ -35,7 +35,7 @@ PER_ENTRY: Final = {
 }
 CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
     "BatchDeleteImage": PER_ENTRY,
-    "BatchGetImage": {*PER_ENTRY, errors.ImageInaccessible},
+    "BatchGetImage": {*PER_ENTRY, errors.ImageInaccessible, errors.PullRefused},
     "DescribeImageSigningStatus": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,

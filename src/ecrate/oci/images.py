@@ -37,7 +37,11 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
         raise ImageNotFound(
             "null", request.reference, request.ref.name, request.ref.registry.id
         ) from None
-    image, content = await request.read(images.get_image, image_id)
+    try:
+        look = functools.partial(images.get_image, is_quick=True)
+        image, content = await request.read(look, image_id)
+    except images.NotQuickError:
+        image, content = await request.run(images.get_image, image_id)
     headers = {
         "Content-Type": image.media_type,
         "Docker-Content-Digest": image.digest.text,

@@ -19,6 +19,7 @@ from ecrate.domain.errors import (
     LayersNotFound,
     LimitExceeded,
     ManifestDamaged,
+    PullRefused,
     ReferencedImagesNotFound,
     StorageFull,
     StoreUnavailable,
@@ -31,6 +32,7 @@ from ecrate.domain.repositories import Repository
 from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.events import note_image_action
+from ecrate.operations.gates import check_pull
 from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
@@ -184,14 +186,27 @@ def check_tag_count(core: Core, repository: Repository, digest: Digest, count: i
         )
 
 
-def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId) -> Image:
+class NotQuickError(Exception):
+    """What was to be a look at a row or two takes longer here."""
+
+
+def find_image(
+    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId, *, is_quick: bool = False
+) -> Image:
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
-    `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
+    `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived, or `PullRefused` by
+    the repository's gate. That may take a while: where it has to be asked and this `is_quick`,
+    `NotQuickError` is raised.
     """
     with core.database.look() as tx:
         found, row = store.open_image(tx, ref, image_id)
         repository = admit(tx, caller, ref, "BatchGetImage", found)
-    return _active(core, _checked(row, repository, image_id))
+    image = _active(core, _checked(row, repository, image_id))
+    if repository.has_gate:
+        if is_quick:
+            raise NotQuickError
+        check_pull(core, caller, repository, image)
+    return image
 
 
 def find_images(
@@ -211,7 +226,22 @@ def find_images(
 
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        return [attempt(entry) for entry in image_ids]
+        found = [attempt(entry) for entry in image_ids]
+    if repository.has_gate:
+        return [_gated(core, caller, repository, one) for one in found]
+    return found
+
+
+def _gated(
+    core: Core, caller: Caller, repository: Repository, entry: Image | EcrateError
+) -> Image | EcrateError:
+    if isinstance(entry, EcrateError):
+        return entry
+    try:
+        check_pull(core, caller, repository, entry)
+    except (PullRefused, ImageNotFound) as error:
+        return error
+    return entry
 
 
 def _active(core: Core, image: Image) -> Image:
@@ -221,10 +251,10 @@ def _active(core: Core, image: Image) -> Image:
 
 
 def get_image(
-    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
+    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId, *, is_quick: bool = False
 ) -> tuple[Image, bytes]:
     """Give the row of an image that may be pulled, and its manifest; raises as `find_image`."""
-    image = find_image(core, caller, ref, image_id)
+    image = find_image(core, caller, ref, image_id, is_quick=is_quick)
     return image, read_manifest(core, image)
 
 

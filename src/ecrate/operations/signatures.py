@@ -65,6 +65,12 @@ def find_profile(core: Core, registry: RegistryRef, name: str) -> Profile:
     return profile
 
 
+def find_digest(core: Core, ref: RepositoryRef, image_id: ImageId) -> Digest:
+    """Give the digest of an image, for operators; raises `ImageNotFound`."""
+    with core.database.look() as tx:
+        return find_existing(tx, find_repository(tx, ref), image_id).digest
+
+
 def sign_image(core: Core, ref: RepositoryRef, digest: Digest, name: str) -> list[Digest]:
     """Sign an image by a profile, in each of its formats; give the signatures' digests.
 
