@@ -27,7 +27,7 @@ from ecrate.domain.signing import (
 )
 from ecrate.operations.authorization import authorize, open_repository
 from ecrate.operations.core import Core
-from ecrate.operations.events import follow_events
+from ecrate.operations.events import begin_following, follow_events
 from ecrate.operations.images import find_existing
 from ecrate.operations.signatures import ACTOR, sign_image
 from ecrate.signers.images import SIGNATURE_TYPES
@@ -49,6 +49,8 @@ def put_signing_configuration(
         authorize(tx, caller, caller.registry, "PutSigningConfiguration")
         given = SigningConfiguration(configuration.rules, core.clock())
         store.put_configuration(tx, caller.registry, given)
+        # A push right behind this is followed, even if nobody has followed any so far.
+        begin_following(tx, ACTOR)
 
 
 def get_signing_configuration(core: Core, caller: Caller) -> SigningConfiguration:

@@ -1,0 +1,3 @@
+"""`ecrate bundle`."""
+
+SUMMARY = ""
