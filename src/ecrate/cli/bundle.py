@@ -1,3 +1,4 @@
 """`ecrate bundle`."""
+from __future__ import annotations
 
 SUMMARY = ""
