@@ -28,7 +28,7 @@ def put_gate(tx: Transaction, repository_id: int, gate: PullGate, now: float) ->
 
 def find_gate(tx: Transaction, repository_id: int) -> PullGate | None:
     row = tx.one("SELECT mode, conditions FROM pull_gates WHERE repository_id = ?", repository_id)
-    return None if row is None else _gate(row[0], row[1])
+    return None if row is None else read_gate(row[0], row[1])
 
 
 def delete_gate(tx: Transaction, repository_id: int) -> bool:
@@ -46,11 +46,13 @@ def list_gates(tx: Transaction) -> list[tuple[RepositoryRef, PullGate]]:
         TRASH.id,
     )
     return [
-        (RepositoryRef(RegistryRef(row[0], row[1]), row[2]), _gate(row[3], row[4])) for row in rows
+        (RepositoryRef(RegistryRef(row[0], row[1]), row[2]), read_gate(row[3], row[4]))
+        for row in rows
     ]
 
 
-def _gate(mode: str, conditions: str) -> PullGate:
+def read_gate(mode: str, conditions: str) -> PullGate:
+    """Read what a row has."""
     given = json.loads(conditions)
     return PullGate(
         mode=mode,
