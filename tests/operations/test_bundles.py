@@ -24,6 +24,7 @@ from ecrate.operations.pace import Pace
 from ecrate.operations.signatures import sign_image
 from ecrate.signers.keys import KeySigner
 from ecrate.signers.profiles import Profiles
+from ecrate.store.sqlite import migrate
 from tests.support.core import HOUR, Bench
 from tests.support.images import MadeImage, make_image
 from tests.support.lifecycle import policy as lifecycle_policy
@@ -39,8 +40,9 @@ POLICY = policy(allow("ecr:ListImages", Principal="*"))
 class Kit:
     """A registry, one on the other side, and what carries bundles between them."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, empty: Path) -> None:
         self.root = root
+        self._empty = empty
         self.folder = BundleFolder(root / "bundles")
         self.signer: KeySigner = make_signer()
         self.here = self._bench("here", profiles=Profiles(root / "signing"))
@@ -48,7 +50,9 @@ class Kit:
 
     def _bench(self, name: str, **options: Any) -> Bench:
         (self.root / name).mkdir()
-        return Bench(self.root / name, options=options)
+        database = self.root / name / "ecrate.db"
+        shutil.copy(self._empty, database)
+        return Bench(self.root / name, f"sqlite://{database}", options=options)
 
     def make(self, since: Bundle | None = None) -> Bundle:
         self.here.clock.advance(HOUR)
@@ -86,9 +90,17 @@ class Kit:
         return bundle, applying
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database without rows, to be copied: making one takes its time."""
+    path = tmp_path_factory.mktemp("empty") / "ecrate.db"
+    migrate(path)
+    return path
+
+
 @pytest.fixture
-def kit(tmp_path: Path) -> Iterator[Kit]:
-    kit = Kit(tmp_path)
+def kit(tmp_path: Path, empty: Path) -> Iterator[Kit]:
+    kit = Kit(tmp_path, empty)
     yield kit
     kit.here.close()
     kit.there.close()
