@@ -43,7 +43,8 @@ from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
-from ecrate.store import engines, identities, installation
+from ecrate.signers.profiles import Profiles
+from ecrate.store import engines, identities, installation, scans
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
@@ -87,6 +88,7 @@ class Layout:
     endpoint: Path
     restoring: Path
     fetches: Path
+    signing: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
@@ -100,6 +102,7 @@ class Layout:
             endpoint=data / "endpoint",
             restoring=data / "restoring",
             fetches=data / "fetches",
+            signing=_path(settings.signing_profiles, data / "signing"),
         )
 
 
@@ -358,6 +361,8 @@ def build_core(
         rates=rates,
         audit=audit,
         pull_through=_pull_through(settings, layout),
+        profiles=Profiles(layout.signing),
+        findings=scans.find_counts,
         limits=Limits(
             repositories_per_registry=settings.repositories_per_registry,
             images_per_repository=settings.images_per_repository,

@@ -51,6 +51,7 @@ class Settings:
     public_url: str = ""
     secret_file: str = ""
     new_secret: bool = False
+    signing_profiles: str = ""
     parity: str = ""
     sparse_manifests: bool = False
     anonymous_pull: bool = False

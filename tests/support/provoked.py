@@ -60,6 +60,7 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
         "there are no organizations here"
     ),
     ("GetRegistryPolicy", INVALID): _NO_MEMBERS,
+    ("GetSigningConfiguration", INVALID): _NO_MEMBERS,
     ("DeregisterPullTimeUpdateExclusion", "LimitExceededException"): "it only takes away",
     ("ListPullTimeUpdateExclusions", "LimitExceededException"): "it only reads",
     ("PutAccountSetting", "LimitExceededException"): "the settings are few and all known",
@@ -404,6 +405,12 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ("DeregisterPullTimeUpdateExclusion", "ExclusionNotFoundException"): _good(
         "DeregisterPullTimeUpdateExclusion"
     ),
+    ("DeleteSigningConfiguration", "SigningConfigurationNotFoundException"): _good(
+        "DeleteSigningConfiguration"
+    ),
+    ("DescribeImageSigningStatus", "ImageNotFoundException"): lambda account: sample(
+        "DescribeImageSigningStatus", repositoryName=account.create(), imageId={"imageTag": "v1"}
+    ),
     ("DescribeImages", "ImageNotFoundException"): _no_image,
     ("GetDownloadUrlForLayer", "LayerInaccessibleException"): _archived_layer,
     ("GetDownloadUrlForLayer", "LayersNotFoundException"): _in_one("GetDownloadUrlForLayer"),
@@ -413,6 +420,9 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ),
     ("GetRegistryPolicy", "RegistryPolicyNotFoundException"): _good("GetRegistryPolicy"),
     ("GetRepositoryPolicy", "RepositoryPolicyNotFoundException"): _in_one("GetRepositoryPolicy"),
+    ("GetSigningConfiguration", "SigningConfigurationNotFoundException"): _good(
+        "GetSigningConfiguration"
+    ),
     ("PutImage", "ImageAlreadyExistsException"): _image_again,
     ("PutImage", "ImageDigestDoesNotMatchException"): _other_digest,
     ("PutImage", "ImageTagAlreadyExistsException"): _tag_again,

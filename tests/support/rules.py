@@ -60,6 +60,7 @@ _VALUES: Final[dict[str, Any]] = {
     "upstreamRegistry": "ecr-public",
     "upstreamRegistryUrl": "public.ecr.aws",
     "upstreamRepositoryPrefix": "no",
+    "signingProfileArn": f"arn:aws:signer:us-east-1:{ACCOUNT}:/signing-profiles/one",
     "uploadId": "01234567-89ab-cdef-0123-456789abcdef",
     "value": "ENABLED",
 }

@@ -251,6 +251,35 @@ def describe_repositories(account: Account) -> None:
     account.call("DescribeRepositories", registryId=account.id, repositoryNames=names)
 
 
+def put_signing_configuration(account: Account) -> None:
+    given = sample("PutSigningConfiguration")
+    filters = [{"filter": "one*", "filterType": "WILDCARD_MATCH"}]
+    for rule in given["signingConfiguration"]["rules"]:
+        account.call(
+            "PutSigningConfiguration",
+            signingConfiguration={"rules": [rule | {"repositoryFilters": filters}]},
+        )
+
+
+def _with_signing_configuration(operation: str) -> Scenario:
+    def run(account: Account) -> None:
+        put_signing_configuration(account)
+        account.call(operation)
+
+    return run
+
+
+def describe_image_signing_status(account: Account) -> None:
+    name = account.create()
+    (image_id,) = _image_ids(account, name)
+    account.call(
+        "DescribeImageSigningStatus",
+        registryId=account.id,
+        repositoryName=name,
+        imageId=image_id,
+    )
+
+
 def get_download_url_for_layer(account: Account) -> None:
     name = account.create()
     account.call(
@@ -380,8 +409,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "DeleteRepository": _in_one("DeleteRepository", "force"),
     "DeleteRepositoryCreationTemplate": delete_repository_creation_template,
     "DeleteRepositoryPolicy": _with_repository_policy("DeleteRepositoryPolicy"),
+    "DeleteSigningConfiguration": _with_signing_configuration("DeleteSigningConfiguration"),
     "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
     "DescribeImageScanFindings": describe_image_scan_findings,
+    "DescribeImageSigningStatus": describe_image_signing_status,
     "DescribeImages": describe_images,
     "DescribePullThroughCacheRules": describe_pull_through_cache_rules,
     "DescribeRegistry": _one("DescribeRegistry"),
@@ -395,6 +426,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "GetRegistryPolicy": _with_registry_policy("GetRegistryPolicy"),
     "GetRepositoryPolicy": _with_repository_policy("GetRepositoryPolicy"),
     "GetRegistryScanningConfiguration": _one("GetRegistryScanningConfiguration"),
+    "GetSigningConfiguration": _with_signing_configuration("GetSigningConfiguration"),
     "InitiateLayerUpload": _in_one("InitiateLayerUpload"),
     "ListImageReferrers": list_image_referrers,
     "ListImages": _pages("ListImages", filter={"tagStatus": "TAGGED", "imageStatus": "ACTIVE"}),
@@ -409,6 +441,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "PutLifecyclePolicy": _in_one("PutLifecyclePolicy"),
     "PutRegistryPolicy": _one("PutRegistryPolicy"),
     "PutRegistryScanningConfiguration": put_registry_scanning_configuration,
+    "PutSigningConfiguration": put_signing_configuration,
     "RegisterPullTimeUpdateExclusion": _one("RegisterPullTimeUpdateExclusion"),
     "SetRepositoryPolicy": _in_one("SetRepositoryPolicy", "force"),
     "StartImageScan": start_image_scan,

@@ -32,6 +32,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.LifecyclePolicyPreviewInProgress: "LifecyclePolicyPreviewInProgressException",
     errors.InvalidTagParameter: "InvalidTagParameterException",
     errors.TooManyTags: "TooManyTagsException",
+    errors.SigningConfigurationNotFound: "SigningConfigurationNotFoundException",
     errors.TemplateNotFound: "TemplateNotFoundException",
     errors.TemplateAlreadyExists: "TemplateAlreadyExistsException",
     errors.ExclusionNotFound: "ExclusionNotFoundException",

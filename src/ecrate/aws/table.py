@@ -17,6 +17,7 @@ from ecrate.aws import (
     repositories,
     scanning,
     scans,
+    signing,
     tagging,
     templates,
     tokens,
@@ -72,10 +73,12 @@ OPERATIONS: Final[dict[str, Entry]] = {
         templates.delete_repository_creation_template, short_write=_SHORT
     ),
     "DeleteRepositoryPolicy": Entry(policies.delete_repository_policy, short_write=_SHORT),
+    "DeleteSigningConfiguration": Entry(signing.delete_signing_configuration),
     "DeregisterPullTimeUpdateExclusion": Entry(
         registry.deregister_pull_time_update_exclusion, short_write=_SHORT
     ),
     "DescribeImageScanFindings": Entry(scans.describe_image_scan_findings),
+    "DescribeImageSigningStatus": Entry(signing.describe_image_signing_status, only_reads=True),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
     "DescribePullThroughCacheRules": Entry(
         pull_through.describe_pull_through_cache_rules, only_reads=True
@@ -95,6 +98,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
         scanning.get_registry_scanning_configuration, only_reads=True
     ),
     "GetRepositoryPolicy": Entry(policies.get_repository_policy, only_reads=True),
+    "GetSigningConfiguration": Entry(signing.get_signing_configuration, only_reads=True),
     "InitiateLayerUpload": Entry(layers.initiate_layer_upload, short_write=_SHORT),
     "ListImageReferrers": Entry(referrers.list_image_referrers, only_reads=True),
     "ListImages": Entry(images.list_images, only_reads=True),
@@ -111,6 +115,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "PutLifecyclePolicy": Entry(lifecycle.put_lifecycle_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryPolicy": Entry(policies.put_registry_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryScanningConfiguration": Entry(scanning.put_registry_scanning_configuration),
+    "PutSigningConfiguration": Entry(signing.put_signing_configuration),
     "RegisterPullTimeUpdateExclusion": Entry(
         registry.register_pull_time_update_exclusion, short_write=_SHORT
     ),

@@ -510,6 +510,51 @@ class AuditUnavailable(EcrateError):
 
 
 @dataclass(eq=False)
+class SigningConfigurationNotFound(EcrateError):
+    text = "Signing configuration does not exist in the registry with id '{registry_id}'"  # [A]
+    registry_id: str
+
+
+@dataclass(eq=False)
+class SigningFailed(EcrateError):
+    """An image, or a bundle, cannot be signed."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
+class PullGateNotFound(EcrateError):
+    text = (
+        "The repository with name '{repository_name}' in the registry with id '{registry_id}' has "
+        "no pull gate"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class PullRefused(EcrateError):
+    """The repository's pull gate keeps the image from being pulled."""
+
+    text = (
+        "The image with digest '{image_digest}' may not be pulled from the repository with name "
+        "'{repository_name}': {reason}"
+    )
+    image_digest: str
+    repository_name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class BundleRefused(EcrateError):
+    """A bundle is not what it should be, or not one to take over now."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
 class BackupUnusable(EcrateError):
     """A backup, or the folder of backups, is not what it should be."""
 

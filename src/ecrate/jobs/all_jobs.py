@@ -15,6 +15,7 @@ from ecrate.operations.events import publish_events
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.pull_through.imports import run_imports
 from ecrate.operations.scanning import Scanner, ScanSettings
+from ecrate.operations.signing import run_signing
 from ecrate.settings import Settings
 
 # benchmarks/throttle.py shows that pushes hardly notice it, benchmarks/collection.py its rate.
@@ -36,6 +37,7 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
         Job("events", settings.events_every, _publish),
         Job("imports", _IMPORTS_EVERY, run_imports),
         Job("scans", settings.scan_every, Scanner(_scan_settings(settings)).run),
+        Job("signing", settings.events_every, run_signing),
     ]
 
 
