@@ -62,11 +62,13 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.StorageFull: "ServerException",
     errors.StoreUnavailable: "ServerException",
     errors.AuditUnavailable: "ServerException",
+    errors.InternalFault: "ServerException",
     errors.BodyTruncated: "SerializationException",
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }
 _STATUSES: Final[dict[type[errors.EcrateError], int]] = {
     errors.StorageFull: 500,
+    errors.InternalFault: 500,
     # What SDKs repeat, whatever its code.
     errors.StoreUnavailable: 503,
     errors.BodyTooLarge: 413,

@@ -456,6 +456,12 @@ class RateExceeded(EcrateError):
     text = "Rate exceeded"
 
 
+class InternalFault(EcrateError):
+    """The server failed, because whoever tests against it asked for that."""
+
+    text = "The server failed to answer, as it was asked to."
+
+
 class AuditUnavailable(EcrateError):
     """A line of the audit log cannot be written: nothing is acknowledged without one."""
 

@@ -46,6 +46,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.StorageFull: (507, "UNKNOWN"),
     errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.AuditUnavailable: (503, "UNKNOWN"),
+    errors.InternalFault: (500, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }
