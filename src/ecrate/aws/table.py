@@ -73,7 +73,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
         templates.delete_repository_creation_template, short_write=_SHORT
     ),
     "DeleteRepositoryPolicy": Entry(policies.delete_repository_policy, short_write=_SHORT),
-    "DeleteSigningConfiguration": Entry(signing.delete_signing_configuration),
+    "DeleteSigningConfiguration": Entry(signing.delete_signing_configuration, short_write=_SHORT),
     "DeregisterPullTimeUpdateExclusion": Entry(
         registry.deregister_pull_time_update_exclusion, short_write=_SHORT
     ),
@@ -115,7 +115,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "PutLifecyclePolicy": Entry(lifecycle.put_lifecycle_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryPolicy": Entry(policies.put_registry_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryScanningConfiguration": Entry(scanning.put_registry_scanning_configuration),
-    "PutSigningConfiguration": Entry(signing.put_signing_configuration),
+    "PutSigningConfiguration": Entry(signing.put_signing_configuration, short_write=_SHORT),
     "RegisterPullTimeUpdateExclusion": Entry(
         registry.register_pull_time_update_exclusion, short_write=_SHORT
     ),
