@@ -19,6 +19,7 @@ _LOCAL_COMMANDS: Final = (
     "lock",
     "unlock",
     "gc",
+    "webhook",
     "fsck",
     "backup",
     "restore",
@@ -37,6 +38,7 @@ _CALLING_COMMANDS: Final = (
     "du",
     "tag",
     "rm",
+    "events",
     "login",
     "doctor",
 )

@@ -112,6 +112,15 @@ TABLES: Final = (
         identity=True,
     ),
     _table("event_readers", "name", "position"),
+    _table("lanes", "id", "work owner key attempts next_at failure", identity=True),
+    _table("tasks", "id", "lane_id batch created_at body", identity=True),
+    _table("webhooks", "id", "registry_id region url kinds repositories created_at"),
+    _table(
+        "dead_deliveries",
+        "id",
+        "webhook_id repository attempts failure died_at body",
+        identity=True,
+    ),
 )
 
 
