@@ -27,8 +27,10 @@ from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.audit import Event, changes_something
 from ecrate.operations.core import Core
+from ecrate.operations.pull_through.fetches import Waiting
 from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
+from ecrate.web.fetches import wait_and_repeat
 from ecrate.web.hosts import Hosts
 from ecrate.web.purpose import is_inspection
 from ecrate.web.request_ids import request_ids
@@ -134,7 +136,12 @@ class AwsFront:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
         run = self._threads.read if entry.only_reads else self._threads.run
-        return await run(entry.handler, call)
+        try:
+            return await run(entry.handler, call)
+        except Waiting as waiting:
+            return await wait_and_repeat(
+                waiting, lambda waited: run(entry.handler, call.repeated(waited))
+            )
 
     def _operation(self, target: str) -> Operation:
         operation = self._model.operations.get(target.removeprefix(self._prefix))

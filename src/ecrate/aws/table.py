@@ -11,6 +11,7 @@ from ecrate.aws import (
     layers,
     lifecycle,
     policies,
+    pull_through,
     referrers,
     registry,
     repositories,
@@ -85,5 +86,14 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "UntagResource": Entry(tagging.untag_resource),
     "UpdateImageStorageClass": Entry(images.update_image_storage_class),
     "UpdateRepositoryCreationTemplate": Entry(templates.update_repository_creation_template),
+    "CreatePullThroughCacheRule": Entry(pull_through.create_pull_through_cache_rule),
+    "DeletePullThroughCacheRule": Entry(pull_through.delete_pull_through_cache_rule),
+    "DescribePullThroughCacheRules": Entry(
+        pull_through.describe_pull_through_cache_rules, only_reads=True
+    ),
+    "UpdatePullThroughCacheRule": Entry(pull_through.update_pull_through_cache_rule),
+    "ValidatePullThroughCacheRule": Entry(
+        pull_through.validate_pull_through_cache_rule, only_reads=True
+    ),
     "UploadLayerPart": Entry(layers.upload_layer_part, body_limit=_PART),
 }

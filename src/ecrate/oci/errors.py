@@ -5,6 +5,7 @@ Source: OCI distribution-spec 1.1, "Error Codes"; where it leaves room, what ECR
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +13,7 @@ import msgspec
 from aiohttp.web import Response
 from typing_extensions import override
 
-from ecrate.domain import errors
+from ecrate.domain import errors, upstream_errors
 
 CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.InvalidParameter: (400, "MANIFEST_INVALID"),
@@ -45,6 +46,11 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.StorageFull: (507, "UNKNOWN"),
     errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.AuditUnavailable: (503, "UNKNOWN"),
+    upstream_errors.UpstreamNotFound: (404, "BLOB_UNKNOWN"),
+    upstream_errors.UpstreamAccessDenied: (403, "DENIED"),
+    upstream_errors.UpstreamTooManyRequests: (429, "TOOMANYREQUESTS"),
+    upstream_errors.UpstreamUnavailable: (502, "UNKNOWN"),
+    upstream_errors.UpstreamContentRefused: (502, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }
@@ -89,6 +95,8 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if type(error) in _RETRY_AFTER:
+    if isinstance(error, upstream_errors.UpstreamTooManyRequests):
+        response.headers["Retry-After"] = str(math.ceil(error.seconds))
+    elif type(error) in _RETRY_AFTER:
         response.headers["Retry-After"] = _RETRY_AFTER[type(error)]
     return response
