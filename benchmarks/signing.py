@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from ecrate.aws.sigv4 import sign_headers
+from ecrate.domain.sigv4 import sign_headers
 
 Request = tuple[dict[str, str], bytes]
 

@@ -67,6 +67,11 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "lifecycle_every": [("1000000000", 1e9)],
     "events_every": [("0.1", 0.1)],
     "events_kept": [("1", 1.0)],
+    "event_streams": [("0", 0), (100_000, 100_000)],
+    "webhook_attempts": [("1", 1), (100, 100)],
+    "webhook_timeout": [("0.1", 0.1)],
+    "webhook_networks": [("", ""), ("10.0.0.0/8, ::1/128", "10.0.0.0/8, ::1/128")],
+    "webhook_ca_bundle": [("/srv/ca.pem", "/srv/ca.pem")],
 }
 SECONDS = ["-1", "nan", "inf", "1e10", "soon", True, [1]]
 BAD: dict[str, list[object]] = {
@@ -117,6 +122,11 @@ BAD: dict[str, list[object]] = {
     "lifecycle_every": [*SECONDS, "0"],
     "events_every": [*SECONDS, "0"],
     "events_kept": [*SECONDS, "0"],
+    "event_streams": ["-1", "100001", "few"],
+    "webhook_attempts": ["0", "101", "few"],
+    "webhook_timeout": [*SECONDS, "0"],
+    "webhook_networks": ["10.0.0.0/33", "everywhere", 5],
+    "webhook_ca_bundle": [5],
 }
 
 

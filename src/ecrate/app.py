@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from ecrate.aws.events import PATH as EVENTS
+from ecrate.aws.events import EventStreams
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
@@ -41,6 +43,7 @@ from ecrate.settings import SettingError, Settings
 from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
+from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.choice import parse_hosts, parse_realms
@@ -188,6 +191,10 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
             audit.check()
     with usable_database(layout.database), engines.preparing(layout.database) as database:
         take_place(database, blobs, settings.blobs)
+        if not settings.database:
+            # The lock on the data directory is ours: a server that was killed has left them.
+            with database.write() as tx:
+                delete_leases(tx)
         seals = _prepare_secret(settings, layout, database)
         return _make_root_key(settings.account_id, layout, database, seals)
 
@@ -429,14 +436,17 @@ async def _work(
     threads = Threads(reads_here=core.database.is_local)
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
+    streams = EventStreams(core, threads, every=settings.events_every, most=settings.event_streams)
     doors = Doors(
         [
             ("/v2/", OciFront(core, hosts, bodies, threads)),
             ("/layers/", Downloads(core, threads)),
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
+            (EVENTS, streams),
             ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
-        ]
+        ],
+        on_stop=streams.stop,
     )
     background = Background(core, all_jobs(core, settings))
     background.start()

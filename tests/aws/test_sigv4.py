@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecrate.aws.sigv4 import Signature, is_genuine, parse_signature, sign_headers
+from ecrate.domain.sigv4 import Signature, is_genuine, parse_signature, sign_headers
 from tests.support.server import Server, running_server
 from tests.support.signing import answer_on, call, error_of, post, presign, sent_head, sign
 

@@ -88,9 +88,7 @@ def _list(core: Core, _: argparse.Namespace) -> object:
         _record(state.webhook)
         | {
             "waiting": state.waiting,
-            "waiting_since": None
-            if state.waiting_since is None
-            else time_of(state.waiting_since),
+            "waiting_since": None if state.waiting_since is None else time_of(state.waiting_since),
             "last_failure": state.failure or None,
             "dead": state.dead,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from ecrate.jobs.background import Job, MayGoOn
-from ecrate.jobs.lanes import run_lanes
+from ecrate.jobs.lanes import Lanes
 from ecrate.operations.core import Core
 from ecrate.operations.webhooks import Deliveries, follow_webhooks, forget_deliveries
 from ecrate.settings import Settings
@@ -21,13 +21,8 @@ def webhooks_job(settings: Settings) -> Job:
     def run(core: Core, may_go_on: MayGoOn) -> bool:
         has_more = follow_webhooks(core)
         forget_deliveries(core)
-        run_lanes(
-            core,
-            may_go_on,
-            lambda: Deliveries(core, open_sender(settings), settings.webhook_attempts),
-            threads=_THREADS,
-            each=_THREADS_EACH,
-        )
+        deliveries = Deliveries(core, open_sender(settings), settings.webhook_attempts)
+        Lanes(core, deliveries, threads=_THREADS, each=_THREADS_EACH).run(may_go_on)
         return has_more
 
     return Job("webhooks", settings.events_every, run)
@@ -40,5 +35,6 @@ def open_sender(settings: Settings) -> HttpSender:
             seconds=settings.webhook_timeout,
             networks=parse_networks(settings.webhook_networks),
             bundle=settings.webhook_ca_bundle,
+            setting="webhook_networks",
         )
     )

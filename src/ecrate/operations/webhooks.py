@@ -71,9 +71,7 @@ def add_webhook(
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or "@" in parts.netloc:
         raise InvalidParameter("url", "must be http://HOST or https://HOST, with no password")
-    webhook = Webhook(
-        core.new_id(), registry, url, tuple(kinds), tuple(repositories), core.clock()
-    )
+    webhook = Webhook(core.new_id(), registry, url, tuple(kinds), tuple(repositories), core.clock())
     with core.database.write() as tx:
         store.insert_webhook(tx, webhook)
     return webhook
@@ -168,9 +166,9 @@ def _written(event: Event) -> str:
 
 def _send(core: Core, sender: Sender, webhook: Webhook, body: str) -> Failure | None:
     message_id = json.loads(body)["id"]
-    headers = sign_delivery(
-        secret_of(core, webhook.id), message_id, int(core.clock()), body
-    ) | {"content-type": "application/json"}
+    headers = sign_delivery(secret_of(core, webhook.id), message_id, int(core.clock()), body) | {
+        "content-type": "application/json"
+    }
     return sender.post(webhook.url, headers, body.encode())
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ecrate.domain.lanes import Lane, Task
-from ecrate.store.database import Transaction
+from ecrate.store.database import Row, Transaction
 
 
 def insert_task(
@@ -58,7 +58,13 @@ def list_due_lanes(
         *without,
         limit,
     )
-    return [Lane(*row[:4], Task(*row[4:7], json.loads(row[7]))) for row in rows]
+    return [_lane(row) for row in rows]
+
+
+def _lane(row: Row) -> Lane:
+    lane_id, owner, key, attempts, task_id, batch, created_at, body = row
+    task = Task(task_id, batch, created_at, json.loads(body))
+    return Lane(lane_id, owner, key, attempts, task)
 
 
 def lock_head(tx: Transaction, lane: Lane) -> bool:
@@ -133,7 +139,7 @@ def list_batch(tx: Transaction, batch: str, limit: int) -> list[Lane]:
         batch,
         limit,
     )
-    return [Lane(*row[:4], Task(*row[4:7], json.loads(row[7]))) for row in rows]
+    return [_lane(row) for row in rows]
 
 
 def has_batch(tx: Transaction, batch: str) -> bool:

@@ -88,6 +88,7 @@ class Http:
         seconds: float,
         networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
         bundle: str = "",
+        setting: str = "upstream_networks",
     ) -> None:
         """`seconds`: what `PacedSocket` allows. `networks` are permitted though not public;
         `bundle` is a file with certificates to trust beside the system's.
@@ -95,6 +96,7 @@ class Http:
         self._seconds = seconds
         self._networks = networks
         self._bundle = bundle
+        self._setting = setting
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._is_closed = False
@@ -182,7 +184,7 @@ class Http:
     def _connect(self, endpoint: Endpoint) -> socket.socket:
         failure: OSError = OSError(f"{endpoint.host} has no address")
         until = time.monotonic() + self._seconds
-        for address in look_up(endpoint.host, endpoint.port, self._networks):
+        for address in look_up(endpoint.host, endpoint.port, self._networks, self._setting):
             try:
                 return endpoint.open_socket(address)
             except OSError as error:
