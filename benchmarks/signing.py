@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import http.client
 import json
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def signed_head(port: int, key: Key, operation: str, body: bytes) -> bytes:
     }
     signed = sign_headers(
         headers,
-        body,
+        hashlib.sha256(body).hexdigest(),
         key_id=key.id,
         secret=key.secret,
         token=None,

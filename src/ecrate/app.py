@@ -47,6 +47,7 @@ from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.choice import parse_hosts, parse_realms
+from ecrate.upstream.destinations import read_destinations
 from ecrate.upstream.http import Http
 from ecrate.upstream.registry import HttpUpstreams
 from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables
@@ -185,6 +186,8 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
         blobs = open_blobs(settings, layout)
         blobs.check()
+    with _usable("replication_destinations", settings.replication_destinations):
+        read_destinations(settings.replication_destinations)
     audit = open_audit(settings, layout)
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):

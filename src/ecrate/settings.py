@@ -82,6 +82,10 @@ class Settings:
     webhook_timeout: float = 10.0
     webhook_networks: str = ""
     webhook_ca_bundle: str = ""
+    replication_destinations: str = ""
+    replication_timeout: float = 60.0
+    replication_patience: float = 24 * 3600.0
+    replication_ca_bundle: str = ""
 
 
 _PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
@@ -264,5 +268,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "event_streams": (lambda count: 0 <= count <= 100_000, "0 to 100000"),  # noqa: PLR2004
     "webhook_attempts": (lambda count: 1 <= count <= 100, "1 to 100"),  # noqa: PLR2004
     "webhook_timeout": _seconds(0.1),
+    "replication_timeout": _seconds(0.1),
+    "replication_patience": _seconds(0),
     "webhook_networks": (_readable(parse_networks), "networks with commas between: 10.0.0.0/8"),
 }

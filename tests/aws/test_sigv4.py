@@ -385,7 +385,7 @@ def test_signature_made_here_is_genuine_here(
 ) -> None:
     signed = sign_headers(
         {"Host": "localhost:5100", "X-Amz-Target": value},
-        body,
+        hashlib.sha256(body).hexdigest(),
         key_id="AKIDEXAMPLE",
         secret=secret,
         token=token,

@@ -25,6 +25,9 @@ class Work:
     def __init__(self) -> None:
         self.ended: list[tuple[object, Failure | None]] = []
 
+    def feed(self) -> None:
+        pass
+
     def do(self, lane: Lane) -> Failure | None:
         raise NotImplementedError
 

@@ -14,6 +14,7 @@ from ecrate.aws import (
     pull_through,
     referrers,
     registry,
+    replication,
     repositories,
     tagging,
     templates,
@@ -60,8 +61,12 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "DeleteRepository": Entry(repositories.delete_repository),
     "DeleteRepositoryCreationTemplate": Entry(templates.delete_repository_creation_template),
     "DeregisterPullTimeUpdateExclusion": Entry(registry.deregister_pull_time_update_exclusion),
+    "DescribeImageReplicationStatus": Entry(
+        replication.describe_image_replication_status, only_reads=True
+    ),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
     "DescribeRegistry": Entry(registry.describe_registry, only_reads=True),
+    "DescribeReplicationBackfillResults": Entry(replication.describe_replication_backfill_results),
     "DescribeRepositories": Entry(repositories.describe_repositories, only_reads=True),
     "DescribeRepositoryCreationTemplates": Entry(
         templates.describe_repository_creation_templates, only_reads=True
@@ -75,13 +80,17 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "ListPullTimeUpdateExclusions": Entry(
         registry.list_pull_time_update_exclusions, only_reads=True
     ),
+    "ListReplicationBackfills": Entry(replication.list_replication_backfills),
     "ListTagsForResource": Entry(tagging.list_tags_for_resource, only_reads=True),
     "PutAccountSetting": Entry(registry.put_account_setting),
     "PutImage": Entry(images.put_image, body_limit=_MANIFEST),
     "PutImageScanningConfiguration": Entry(repositories.put_image_scanning_configuration),
     "PutImageTagMutability": Entry(repositories.put_image_tag_mutability),
+    "PutReplicationConfiguration": Entry(replication.put_replication_configuration),
     "RegisterPullTimeUpdateExclusion": Entry(registry.register_pull_time_update_exclusion),
     "StartLifecyclePolicyPreview": Entry(lifecycle.start_lifecycle_policy_preview),
+    "StartReplicationBackfill": Entry(replication.start_replication_backfill),
+    "StopReplicationBackfill": Entry(replication.stop_replication_backfill),
     "TagResource": Entry(tagging.tag_resource),
     "UntagResource": Entry(tagging.untag_resource),
     "UpdateImageStorageClass": Entry(images.update_image_storage_class),

@@ -8,6 +8,7 @@ threads; each has its own connection, which is kept open.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import http.client
 import json
 import socket
@@ -113,7 +114,7 @@ class Client:
             return headers
         return sign_headers(
             headers,
-            body,
+            hashlib.sha256(body).hexdigest(),
             key_id=self._credentials.key_id,
             secret=self._credentials.secret,
             token=self._credentials.token,

@@ -16,9 +16,10 @@ from ecrate.domain.values import value
 
 IMAGE_ACTION: Final = "ECR Image Action"
 REFERRER_ACTION: Final = "ECR Referrer Action"
+REPLICATION_ACTION: Final = "ECR Replication Action"
 # Kinds whose `resources` name the repository.
 _ABOUT_REPOSITORY: Final = frozenset(
-    {"ECR Image Scan", "ECR Replication Action", "ECR Pull Through Cache Action"}
+    {"ECR Image Scan", REPLICATION_ACTION, "ECR Pull Through Cache Action"}
 )
 
 
@@ -110,4 +111,28 @@ class ImageAction:
         if self.activated_at is not None:
             moment = datetime.fromtimestamp(self.activated_at, UTC)
             detail["last-activated-at"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return detail
+
+
+@value
+class ReplicationAction:
+    """An image came from another registry of this server, or did not."""
+
+    source: RegistryRef
+    digest: str
+    tag: str | None
+    has_failed: bool = False
+
+    def detail(self, repository: str) -> dict[str, object]:
+        """Give the event's `detail`."""
+        detail: dict[str, object] = {
+            "result": "FAILED" if self.has_failed else "SUCCESS",
+            "repository-name": repository,
+            "image-digest": self.digest,
+            "source-account": self.source.id,
+            "action-type": "REPLICATE",
+            "source-region": self.source.region,
+        }
+        if self.tag is not None:
+            detail["image-tag"] = self.tag
         return detail

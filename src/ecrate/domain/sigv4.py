@@ -188,7 +188,7 @@ def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 def sign_headers(
     headers: Mapping[str, str],
-    body: bytes,
+    payload_hash: str,
     *,
     key_id: str,
     secret: str,
@@ -202,14 +202,14 @@ def sign_headers(
 ) -> dict[str, str]:
     """Give a request's `headers` with date, token and signature added.
 
-    `timestamp` is UTC as `YYYYMMDDTHHMMSSZ`; all headers given are signed. `path` needs no quoting.
+    `payload_hash` is the body's SHA-256 in hex; `timestamp` is UTC as `YYYYMMDDTHHMMSSZ`; all
+    headers given are signed; `path` needs no quoting.
     """
     signed = {name.lower(): value for name, value in headers.items()} | {"x-amz-date": timestamp}
     if token:
         signed["x-amz-security-token"] = token
     names = tuple(sorted(signed))
     scope = Signature(key_id, timestamp[:8], region, service, names, "", timestamp, token)
-    payload_hash = hashlib.sha256(body).hexdigest()
     canonical = canonical_request(method, query, names, signed, payload_hash, path=path)
     credential = f"{key_id}/{scope.date}/{region}/{service}/aws4_request"
     signature = _sign(scope, secret, canonical)

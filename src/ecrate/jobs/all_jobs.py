@@ -8,6 +8,7 @@ from typing import Final
 
 from ecrate.domain.errors import AuditUnavailable
 from ecrate.jobs.background import Job, MayGoOn
+from ecrate.jobs.replication import replication_job
 from ecrate.jobs.webhooks import webhooks_job
 from ecrate.operations.audit import settle_audit
 from ecrate.operations.collection import LEASE, collect, collect_strays, take_collector_lease
@@ -25,6 +26,7 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
         Job(LEASE, settings.collect_every, _Collector(core).run, take=_take_collector_lease),
         Job("events", settings.events_every, _publish),
         webhooks_job(settings),
+        replication_job(core, settings),
     ]
 
 

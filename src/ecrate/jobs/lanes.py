@@ -44,6 +44,7 @@ class Lanes:
 
     def _begin(self) -> bool:
         """Begin what there is room for; tell whether anything is under way."""
+        self._work.feed()
         counts = Counter(lane.owner for lane in self._under_way.values())
         busy = {lane.id for lane in self._under_way.values()}
         while len(self._under_way) < self._threads:

@@ -7,7 +7,7 @@ from typing import Final
 from ecrate.jobs.background import Job, MayGoOn
 from ecrate.jobs.lanes import Lanes
 from ecrate.operations.core import Core
-from ecrate.operations.webhooks import Deliveries, follow_webhooks, forget_deliveries
+from ecrate.operations.webhooks import Deliveries, forget_deliveries
 from ecrate.settings import Settings
 from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.http import Http
@@ -19,11 +19,10 @@ _THREADS_EACH: Final = 2
 
 def webhooks_job(settings: Settings) -> Job:
     def run(core: Core, may_go_on: MayGoOn) -> bool:
-        has_more = follow_webhooks(core)
         forget_deliveries(core)
         deliveries = Deliveries(core, open_sender(settings), settings.webhook_attempts)
         Lanes(core, deliveries, threads=_THREADS, each=_THREADS_EACH).run(may_go_on)
-        return has_more
+        return False
 
     return Job("webhooks", settings.events_every, run)
 

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ecrate.domain.events import Event, ImageAction
+from ecrate.domain.events import REPLICATION_ACTION, Event, ImageAction, ReplicationAction
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
+from ecrate.domain.replication import ACTOR
 from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
 from ecrate.store import events as store
@@ -29,6 +30,14 @@ def note_image_action(
     """Note what this transaction does to an image of a repository that it has locked."""
     detail = json.dumps(action.detail(ref.name), separators=(",", ":"))
     store.insert_event(tx, ref.registry, ref.name, action.kind, detail, actor=actor, now=now)
+
+
+def note_replication(
+    tx: Transaction, ref: RepositoryRef, action: ReplicationAction, *, now: float
+) -> None:
+    """Note what came of a replication to this repository."""
+    detail = json.dumps(action.detail(ref.name), separators=(",", ":"))
+    store.insert_event(tx, ref.registry, ref.name, REPLICATION_ACTION, detail, actor=ACTOR, now=now)
 
 
 def publish_events(core: Core) -> bool:

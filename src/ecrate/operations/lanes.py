@@ -36,6 +36,9 @@ class Work(Protocol):
     name: str
     backoff: Backoff
 
+    def feed(self) -> None:
+        """Put what is new into lanes; called again and again while others are under way."""
+
     def do(self, lane: Lane) -> Failure | None:
         """Do what the task at the lane's head says, which may have been done before; give why it
         was not done. Several threads do so at once, each for another lane.

@@ -137,11 +137,6 @@ def send_test(core: Core, sender: Sender, webhook_id: str) -> Failure | None:
     return _send(core, sender, webhook, _written(event))
 
 
-def follow_webhooks(core: Core) -> bool:
-    """Take the next published events for the webhooks that want them; tell whether more wait."""
-    return follow_events(core, _WORK, partial(_take, core))
-
-
 def forget_deliveries(core: Core) -> None:
     """Forget the dead that are as old as events may become."""
     with core.database.write() as tx:
@@ -183,6 +178,10 @@ class Deliveries:
         self._core = core
         self._sender = sender
         self._attempts = attempts
+
+    def feed(self) -> None:
+        while follow_events(self._core, _WORK, partial(_take, self._core)):
+            pass
 
     def do(self, lane: Lane) -> Failure | None:
         with self._core.database.look() as tx:

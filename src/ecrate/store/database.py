@@ -21,7 +21,7 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 13
 
 Row = tuple[Any, ...]
 

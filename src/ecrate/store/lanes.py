@@ -129,24 +129,17 @@ def count_tasks(tx: Transaction, work: str, owner: str) -> tuple[int, float | No
     return int(row[0]), row[1], "" if failed is None else str(failed[0])
 
 
-def list_batch(tx: Transaction, batch: str, limit: int) -> list[Lane]:
-    """Give up to `limit` tasks of a batch that still wait, the oldest first, each with its lane as
-    if it stood at the head.
-    """
-    rows = tx.all(
-        "SELECT l.id, l.owner, l.key, l.attempts, t.id, t.batch, t.created_at, t.body "
-        "FROM tasks t JOIN lanes l ON l.id = t.lane_id WHERE t.batch = ? ORDER BY t.id LIMIT ?",
-        batch,
-        limit,
-    )
-    return [_lane(row) for row in rows]
-
-
 def has_batch(tx: Transaction, batch: str) -> bool:
     """Tell whether any task of a batch still waits."""
     return tx.one("SELECT 1 FROM tasks WHERE batch = ? LIMIT 1", batch) is not None
 
 
-def lock_lane(tx: Transaction, lane_id: int) -> bool:
-    """Lock a lane; tell whether there is one."""
-    return tx.one("SELECT id FROM lanes WHERE id = ? FOR UPDATE", lane_id) is not None
+def hasten_batch(tx: Transaction, batch: str, now: float) -> None:
+    """Let all lanes in which tasks of a batch wait be tried at once."""
+    tx.run(
+        "UPDATE lanes SET next_at = ? WHERE next_at > ? "
+        "AND id IN (SELECT lane_id FROM tasks WHERE batch = ?)",
+        now,
+        now,
+        batch,
+    )

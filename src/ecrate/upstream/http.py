@@ -103,9 +103,13 @@ class Http:
 
     @contextlib.contextmanager
     def ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Sequence[bytes] = b"",
     ) -> Iterator[Reply]:
-        """Send a request and give the answer, whatever its status.
+        """Send a request and give the answer, whatever its status; a body in pieces is not joined.
 
         Raises `OSError`, `http.client.HTTPException`, or `ValueError` for what is no URL.
         """
