@@ -31,8 +31,8 @@ _DELETE: Final = "DELETE"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A task: the image goes to the destination, or is deleted there. `tag` is one of its tags, None
-    for the image without one; `backfill` is what it is a part of.
+    """A task: the image goes to the destination, or is deleted there. `tag` is one of its tags,
+    None for the image itself; `backfill` is what it is a part of.
     """
 
     ref: RepositoryRef
