@@ -18,45 +18,20 @@ from ecrate.domain.replication import ReplicationRule
 from ecrate.domain.repositories import TagMutability
 from ecrate.domain.templates import REPLICATION, Template
 from ecrate.operations import deletions, images, policies, repositories, templates
-from ecrate.operations.core import Core
 from ecrate.operations.events import publish_events, read_events
 from ecrate.operations.lanes import settle_task, take_due_lanes
 from ecrate.operations.replication import backfills, rules
 from ecrate.operations.replication.tasks import WORK
-from ecrate.operations.replication.work import Replications
 from ecrate.store.sqlite import migrate
 from tests.support.core import CALLER, DAY, REGISTRY, Bench
 from tests.support.images import make_image
 from tests.support.policies import allow, policy
 from tests.support.pushing import make_index
+from tests.support.replicator import Replicator
 
 WEST = RegistryRef(REGISTRY.id, "us-west-2")
 OTHER = RegistryRef("222222222222", "us-west-2")
 STRANGER = Caller("arn:aws:iam::222222222222:root", "AKIDOTHER", OTHER, is_root=True)
-
-
-class Replicator:
-    """The job, run until there is nothing to do."""
-
-    def __init__(self, bench: Bench) -> None:
-        self._core: Core = bench.core
-        self.work = Replications(self._core, {}, patience=DAY, on_close=lambda: None)
-        self.run()
-
-    def run(self) -> list[Failure]:
-        """Give what failed."""
-        failures = []
-        while True:
-            while publish_events(self._core):
-                pass
-            self.work.feed()
-            lanes = take_due_lanes(self._core, WORK, 100, busy=(), without=())
-            for lane in lanes:
-                failure = self.work.do(lane)
-                failures += [] if failure is None else [failure]
-                settle_task(self._core, self.work, lane, failure)
-            if not lanes:
-                return failures
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +51,7 @@ def bench(tmp_path: Path, empty: Path) -> Iterator[Bench]:
 
 @pytest.fixture
 def replicator(bench: Bench) -> Replicator:
-    return Replicator(bench)
+    return Replicator(bench.core)
 
 
 def rule(bench: Bench, *places: RegistryRef, deletes: bool | None = None, names: str = "") -> None:

@@ -1,4 +1,4 @@
--- depends: 0008_webhooks
+-- depends: 0009_pull_through
 
 CREATE TABLE replication_rules (
     registry_id TEXT COLLATE "C" NOT NULL,

@@ -1,4 +1,4 @@
--- depends: 0008_webhooks
+-- depends: 0009_pull_through
 
 CREATE TABLE replication_rules (
     registry_id TEXT NOT NULL,
@@ -31,7 +31,7 @@ CREATE TABLE backfills (
     total INTEGER NOT NULL DEFAULT 0,
     completed INTEGER NOT NULL DEFAULT 0,
     failed INTEGER NOT NULL DEFAULT 0,
-    is_prepared SMALLINT NOT NULL DEFAULT 0,
+    is_prepared INTEGER NOT NULL DEFAULT 0,
     started_at REAL NOT NULL,
     ended_at REAL
 );
