@@ -70,6 +70,7 @@ WITHOUT_CODE: Final = {
     errors.MigrationFailed: "data is moved on the command line only",
     errors.HoldLost: "only commands on the data directory take holds",
     errors.TrashNotFound: "the trash is looked into on the command line only",
+    errors.WebhookNotFound: "webhooks are managed on the command line only",
     errors.LayerInUse: "ECR has no operation that deletes a layer; the registry door has",
 }
 

@@ -271,7 +271,7 @@ def _places(*regions: str) -> list[dict[str, Any]]:
     return [
         {
             "destinations": [{"region": region, "registryId": "222222222222"}],
-            "repositoryFilters": [{"filter": "o", "filterType": "PREFIX_MATCH"}],
+            "repositoryFilters": [{"filter": "on", "filterType": "PREFIX_MATCH"}],
             "deleteReplication": {"enabled": True},
         }
         for region in regions

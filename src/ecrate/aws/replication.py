@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ecrate.aws.call import DEFAULT_PAGE, Call, parse_image_id, render_image_id
-from ecrate.domain.errors import EcrateError
+from ecrate.domain.errors import EcrateError, InvalidParameter
 from ecrate.domain.names import Digest, ImageId, RegistryRef
 from ecrate.domain.replication import ENDED, Backfill, BackfillResult, ReplicationRule
 from ecrate.operations.replication import backfills, rules
@@ -68,7 +68,7 @@ def describe_image_replication_status(
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     image_id = parse_image_id(given["imageId"])
     if isinstance(image_id, EcrateError):
-        raise image_id
+        raise InvalidParameter("imageId", str(image_id))
     image, found = rules.describe_image_replication_status(call.core, call.caller, ref, image_id)
     return {
         "repositoryName": ref.name,
