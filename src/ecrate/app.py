@@ -387,6 +387,7 @@ def _pull_through(settings: Settings, layout: Layout) -> PullThrough:
         layout.fetches,
         recheck=settings.upstream_recheck,
         claim=settings.upstream_timeout + _CLAIM_BEYOND,
+        imports_all=settings.upstream_imports_all,
     )
 
 

@@ -75,6 +75,7 @@ class Settings:
     upstream_ca_bundle: str = ""
     upstream_recheck: float = 24 * 3600.0
     upstream_timeout: float = 30.0
+    upstream_imports_all: bool = True
     events_every: float = 1.0
     events_kept: float = 7 * 24 * 3600.0
     event_streams: int = 500

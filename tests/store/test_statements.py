@@ -18,6 +18,7 @@ from ecrate.domain.lanes import Lane, Task
 from ecrate.domain.layers import Upload
 from ecrate.domain.lifecycle import LifecycleImage, Verdict
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
+from ecrate.domain.pull_through import Rule
 from ecrate.domain.registry import PullTimeExclusion
 from ecrate.domain.replication import Backfill, BackfillResult, ReplicationRule
 from ecrate.domain.repositories import RepositorySettings, TagMutability
@@ -116,6 +117,8 @@ ARGUMENTS: dict[str, object] = {
     "RegistryRef": REGISTRY,
     "RepositoryRef": REF,
     "RepositorySettings": RepositorySettings(),
+    "Rule": Rule("up", "a.example", None, "ROOT", None, None, 0.0, 0.0),
+    "Sequence[tuple[str, bool]]": [("d1", True)],
     "Storage": Storage("ARCHIVED", 1.0, None),
     "TagMutability": TagMutability(),
     "Template": Template("ROOT", (), 0.0, 0.0),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -27,7 +27,7 @@ from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.audit import Event, changes_something
 from ecrate.operations.core import Core
-from ecrate.operations.pull_through.fetches import Waiting
+from ecrate.operations.pull_through.fetches import Waited, Waiting
 from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.fetches import wait_and_repeat
@@ -41,6 +41,19 @@ CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 _FORM: Final = "application/x-www-form-urlencoded"
 _HOST: Final = frozenset({"host"})
 _MUST_BE_SIGNED: Final = _HOST | {"x-amz-target"}
+
+
+class _LaterError(Exception):
+    """A call has to wait for upstream. It is raised, so that its body goes first: there is room
+    for few.
+    """
+
+    def __init__(
+        self, waiting: Waiting, repeat: Callable[[Waited], Awaitable[dict[str, Any]]]
+    ) -> None:
+        super().__init__()
+        self.waiting = waiting
+        self.repeat = repeat
 
 
 class AwsFront:
@@ -67,7 +80,11 @@ class AwsFront:
                 answer = await self._answer_sts(request)
                 headers = {"x-amzn-RequestId": request_id, "Content-Type": "text/xml"}
                 return Response(body=answer, headers=headers)
-            answer = msgspec.json.encode(await self._answer(request, request_id))
+            try:
+                members = await self._answer(request, request_id)
+            except _LaterError as later:
+                members = await wait_and_repeat(later.waiting, later.repeat)
+            answer = msgspec.json.encode(members)
         except (FrontDoorError, EcrateError) as error:
             return _refuse(request, error, request_id)
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
@@ -139,9 +156,9 @@ class AwsFront:
         try:
             return await run(entry.handler, call)
         except Waiting as waiting:
-            return await wait_and_repeat(
+            raise _LaterError(
                 waiting, lambda waited: run(entry.handler, call.repeated(waited))
-            )
+            ) from None
 
     def _operation(self, target: str) -> Operation:
         operation = self._model.operations.get(target.removeprefix(self._prefix))

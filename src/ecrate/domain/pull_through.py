@@ -84,13 +84,14 @@ def needs_credentials(kind: str | None) -> bool:
 class Rule:
     """A rule as its registry has it; times are epoch seconds, absent texts None.
 
-    `url` is as it was given. The upstream is left alone until `paused_until`, because of `pause`.
+    `url` is as it was given; no `upstream_prefix` means `ROOT`. The upstream is left alone until
+    `paused_until`, because of `pause`.
     """
 
     prefix: str
     url: str
     upstream_registry: str | None
-    upstream_prefix: str
+    upstream_prefix: str | None
     credential_arn: str | None
     custom_role_arn: str | None
     created_at: float
@@ -105,17 +106,24 @@ class Rule:
     def upstream_name(self, name: str) -> str:
         """Give what the upstream calls the repository that is called `name` here."""
         rest = name if self.prefix == ROOT else name.removeprefix(_folder(self.prefix))
-        return rest if self.upstream_prefix == ROOT else _folder(self.upstream_prefix) + rest
+        return self._upstream_folder + rest
 
     def local_name(self, upstream_name: str) -> str | None:
         """Give what the upstream's repository is called here, None if the rule is not for it."""
-        rest = upstream_name
-        if self.upstream_prefix != ROOT:
-            folder = _folder(self.upstream_prefix)
-            if not upstream_name.startswith(folder):
-                return None
-            rest = upstream_name.removeprefix(folder)
+        folder = self._upstream_folder
+        if not upstream_name.startswith(folder):
+            return None
+        rest = upstream_name.removeprefix(folder)
         return rest if self.prefix == ROOT else _folder(self.prefix) + rest
+
+    @property
+    def depth(self) -> int:
+        """How much of an upstream's names the rule is for: more is narrower."""
+        return len(self._upstream_folder)
+
+    @property
+    def _upstream_folder(self) -> str:
+        return "" if self.upstream_prefix in {None, ROOT} else _folder(self.upstream_prefix or "")
 
     def is_for(self, source: str) -> bool:
         """Tell whether clients call the upstream by this host."""
@@ -143,7 +151,7 @@ def find_local_name(rules: Iterable[Rule], source: str, name: str) -> str | None
     distribution-spec, "Registry Proxying".
     """
     found = [
-        (0 if rule.upstream_prefix == ROOT else len(rule.upstream_prefix), local)
+        (rule.depth, local)
         for rule in rules
         if rule.is_for(source) and (local := rule.local_name(name)) is not None
     ]

@@ -59,49 +59,54 @@ class UnableToDecryptSecretValue(EcrateError):
     reason: str
 
 
-@dataclass(eq=False)
-class UpstreamError(EcrateError):
-    """Why something could not be had of an upstream registry; `upstream` is its host."""
+class UpstreamError(Exception):
+    """Why something could not be had of an upstream registry: any of those below.
 
+    `upstream` is its host.
+    """
+
+
+@dataclass(eq=False)
+class UpstreamNotFound(EcrateError, UpstreamError):
+    text = "The upstream registry {upstream} has no such image or layer"
     upstream: str
 
 
 @dataclass(eq=False)
-class UpstreamNotFound(UpstreamError):
-    text = "The upstream registry {upstream} has no such image or layer"
-
-
-@dataclass(eq=False)
-class UpstreamAccessDenied(UpstreamError):
+class UpstreamAccessDenied(EcrateError, UpstreamError):
     text = "The upstream registry {upstream} refuses access: {reason}"
+    upstream: str
     reason: str
 
 
 @dataclass(eq=False)
-class UpstreamTooManyRequests(UpstreamError):
+class UpstreamTooManyRequests(EcrateError, UpstreamError):
     """The upstream asks to be left alone for `seconds` from now on."""
 
     text = (
-        "The upstream registry {upstream} takes no more requests for the next {seconds:.0f} "
+        "The upstream registry {upstream} takes no more requests for the next {seconds} "
         "seconds: {reason}"
     )
+    upstream: str
     reason: str
-    seconds: float
+    seconds: int
 
 
 @dataclass(eq=False)
-class UpstreamUnavailable(UpstreamError):
+class UpstreamUnavailable(EcrateError, UpstreamError):
     """It cannot be reached, or broke off, or took too long, or failed."""
 
     text = "The upstream registry {upstream} cannot be used: {reason}"
+    upstream: str
     reason: str
 
 
 @dataclass(eq=False)
-class UpstreamContentRefused(UpstreamError):
+class UpstreamContentRefused(EcrateError, UpstreamError):
     """What the upstream sent is not what it should be; none of it is kept."""
 
     text = "What the upstream registry {upstream} sent is refused: {reason}"
+    upstream: str
     reason: str
 
 

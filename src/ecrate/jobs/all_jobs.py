@@ -15,8 +15,10 @@ from ecrate.operations.collection import LEASE, collect, collect_strays, take_co
 from ecrate.operations.core import Core
 from ecrate.operations.events import publish_events
 from ecrate.operations.lifecycle import run_lifecycle_policies
+from ecrate.operations.pull_through.imports import run_imports
 from ecrate.settings import Settings
 
+_IMPORTS_EVERY: Final = 1.0
 _SWEEP_EVERY: Final = 24 * 3600.0
 
 
@@ -27,6 +29,7 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
         Job("events", settings.events_every, _publish),
         webhooks_job(settings),
         replication_job(core, settings),
+        Job("imports", _IMPORTS_EVERY, run_imports),
     ]
 
 

@@ -5,7 +5,6 @@ Source: OCI distribution-spec 1.1, "Error Codes"; where it leaves room, what ECR
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -51,6 +50,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     upstream_errors.UpstreamTooManyRequests: (429, "TOOMANYREQUESTS"),
     upstream_errors.UpstreamUnavailable: (502, "UNKNOWN"),
     upstream_errors.UpstreamContentRefused: (502, "UNKNOWN"),
+    upstream_errors.UnableToListUpstreamImageReferrers: (502, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }
@@ -96,7 +96,7 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response.content_type = "application/json"
     response.charset = "utf-8"
     if isinstance(error, upstream_errors.UpstreamTooManyRequests):
-        response.headers["Retry-After"] = str(math.ceil(error.seconds))
+        response.headers["Retry-After"] = str(error.seconds)
     elif type(error) in _RETRY_AFTER:
         response.headers["Retry-After"] = _RETRY_AFTER[type(error)]
     return response

@@ -42,12 +42,13 @@ async def head_blob(request: RegistryRequest) -> StreamResponse:
     try:
         layer = await _check(request, digest)
     except LayerNotFound:
-        with contextlib.closing(await _growing(request, digest)) as growing:
+        action = "BatchCheckLayerAvailability"
+        with contextlib.closing(await _growing(request, digest, action)) as growing:
             if await growing.has_begun():
                 size = str(growing.fetch.size)
-                return Response(headers={**_blob_headers(digest), "Content-Length": size})
+                return Response(headers={**_blob_headers(request, digest), "Content-Length": size})
         layer = await _check(request, digest)
-    headers = _blob_headers(digest)
+    headers = _blob_headers(request, digest)
     if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
     return Response(headers={**headers, "Content-Length": str(layer.size)})
@@ -64,11 +65,12 @@ async def _check(request: RegistryRequest, digest: str) -> Layer:
 async def get_blob(request: RegistryRequest) -> StreamResponse:
     """Send the blob, or the part of it that was asked for."""
     digest = _digest(request, request.reference)
-    headers = _blob_headers(digest)
+    headers = _blob_headers(request, digest)
     try:
         layer = await request.read(layers.find_layer, digest)
     except LayerNotFound:
-        with contextlib.closing(await _growing(request, digest)) as growing:
+        action = "GetDownloadUrlForLayer"
+        with contextlib.closing(await _growing(request, digest, action)) as growing:
             if await growing.has_begun():
                 return await send_growing(request.http, growing, digest, headers)
         layer = await request.read(layers.find_layer, digest)
@@ -81,18 +83,19 @@ async def get_blob(request: RegistryRequest) -> StreamResponse:
     return await send_layer(request.http, request.core, layer, headers, request.threads)
 
 
-async def _growing(request: RegistryRequest, digest: str) -> GrowingLayer:
+async def _growing(request: RegistryRequest, digest: str, action: str) -> GrowingLayer:
     """Give the layer as it comes from upstream; raises `LayerNotFound` where it has none."""
-    return GrowingLayer(await request.read(cached.fetch_layer, digest))
+    return GrowingLayer(await request.read(cached.fetch_layer, digest, action))
 
 
-def _blob_headers(digest: str) -> dict[str, str]:
+def _blob_headers(request: RegistryRequest, digest: str) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
         "Docker-Content-Digest": digest,
         "ETag": f'"{digest}"',
         "Accept-Ranges": "bytes",
         "Docker-Distribution-Api-Version": "registry/2.0",
+        **({"OCI-Namespace": request.namespace} if request.namespace else {}),
     }
 
 

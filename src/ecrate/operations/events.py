@@ -9,7 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ecrate.domain.events import REPLICATION_ACTION, Event, ImageAction, ReplicationAction
+from ecrate.domain.events import (
+    PULL_THROUGH_CACHE_ACTION,
+    REPLICATION_ACTION,
+    Event,
+    ImageAction,
+    PullThroughCacheAction,
+    ReplicationAction,
+)
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.replication import ACTOR
@@ -38,6 +45,17 @@ def note_replication(
     """Note what came of a replication to this repository."""
     detail = json.dumps(action.detail(ref.name), separators=(",", ":"))
     store.insert_event(tx, ref.registry, ref.name, REPLICATION_ACTION, detail, actor=ACTOR, now=now)
+
+
+def note_pull_through_cache_action(
+    tx: Transaction, ref: RepositoryRef, action: PullThroughCacheAction, *, now: float
+) -> None:
+    """Note what came of asking an upstream."""
+    detail = json.dumps(action.detail(ref.name), separators=(",", ":"))
+    kind = PULL_THROUGH_CACHE_ACTION
+    store.insert_event(
+        tx, ref.registry, ref.name, kind, detail, actor="pull through cache", now=now
+    )
 
 
 def publish_events(core: Core) -> bool:

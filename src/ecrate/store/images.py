@@ -87,6 +87,14 @@ def find_tagged_image(tx: Transaction, repository_id: int, tag: str) -> Image | 
     return None if row is None else _image(row)
 
 
+def find_image_by_id(tx: Transaction, image_id: int) -> Image:
+    """Give an image that there is."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM images i WHERE i.id = ?", image_id)  # noqa: S608 - constants
+    if row is None:
+        raise LookupError(image_id)
+    return _image(row)
+
+
 def open_image(
     tx: Transaction, ref: RepositoryRef, image_id: ImageId
 ) -> tuple[Opened, Image | None]:

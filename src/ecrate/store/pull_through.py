@@ -181,6 +181,45 @@ def list_needing(tx: Transaction, repository_id: int, digest: str) -> list[int]:
     return [row[0] for row in rows]
 
 
+def list_completed_by_layer(tx: Transaction, repository_id: int, blob_id: int) -> list[int]:
+    """Give the ids of the images that need a layer which has come, and nothing more."""
+    rows = tx.all(
+        "SELECT l.image_id FROM image_layers l WHERE l.repository_id = ? AND l.blob_id = ? "
+        "AND NOT EXISTS (SELECT 1 FROM missing_references m WHERE m.image_id = l.image_id) "
+        "ORDER BY l.image_id",
+        repository_id,
+        blob_id,
+    )
+    return [row[0] for row in rows]
+
+
+def list_completed_by_image(tx: Transaction, image_id: int) -> list[int]:
+    """Give the ids of the image, unless it lacks something, and of the indexes that list it and
+    have all their members now.
+    """
+    rows = tx.all(
+        "SELECT i.id FROM images i WHERE (i.id = ? "
+        "OR i.id IN (SELECT c.image_id FROM image_children c WHERE c.child_id = ?)) "
+        "AND NOT EXISTS (SELECT 1 FROM missing_references m WHERE m.image_id = i.id) "
+        "ORDER BY i.id",
+        image_id,
+        image_id,
+    )
+    return [row[0] for row in rows]
+
+
+def enlarge_indexes(tx: Transaction, image_id: int) -> None:
+    """Let the indexes that list an image be no smaller than it is."""
+    tx.run(
+        "UPDATE images SET size = (SELECT size FROM images c WHERE c.id = ?) WHERE id IN "
+        "(SELECT image_id FROM image_children WHERE child_id = ?) "
+        "AND size < (SELECT size FROM images c WHERE c.id = ?)",
+        image_id,
+        image_id,
+        image_id,
+    )
+
+
 class Import(NamedTuple):
     """Something that a cached image needs and that is not there yet."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable
 from email.message import Message
@@ -27,7 +28,7 @@ def read_error(content: bytes) -> tuple[str, str]:
     return _line(code), _line(text)
 
 
-def read_pause(headers: Message, now: Callable[[], float] = time.time) -> float:
+def read_pause(headers: Message, now: Callable[[], float] = time.time) -> int:
     """Give for how many seconds a server that answered 429 is to be left alone.
 
     Source: RFC 9110 section 10.2.3; it is seconds or a date, within a day.
@@ -40,7 +41,7 @@ def read_pause(headers: Message, now: Callable[[], float] = time.time) -> float:
             seconds = parsedate_to_datetime(told).timestamp() - now()
         except (ValueError, TypeError, OverflowError):
             seconds = _USUAL_PAUSE
-    return min(max(seconds, 1.0), _LONGEST_PAUSE)
+    return math.ceil(min(max(seconds, 1.0), _LONGEST_PAUSE))
 
 
 def _line(text: str) -> str:

@@ -48,21 +48,26 @@ class Reply:
         self.headers: Message = response.headers
         self._response = response
         self._paced = paced
+        self._left = response.length
 
     @property
     def size(self) -> int | None:
-        """Bytes of the body, None where the server does not tell."""
-        return self._response.length
+        """Bytes of the body that are still to be read, None where the server does not tell."""
+        return self._left
 
     def relax(self) -> None:
         """Let a long body come, in its time."""
         self._paced.relax()
 
     def read(self, count: int) -> bytes:
-        """Give up to `count` bytes, none at the end; raises `BadAnswerError` where it broke off."""
-        piece = self._response.read(count)
-        if not piece and self._response.length:
-            raise BadAnswerError(f"the answer ends {self._response.length} bytes too early")
+        """Give up to `count` bytes, as soon as there are any, and none at the end; raises
+        `BadAnswerError` where it broke off.
+        """
+        piece = self._response.read1(count if self._left is None else min(count, self._left))
+        if self._left is not None:
+            if not piece and self._left:
+                raise BadAnswerError(f"the answer ends {self._left} bytes too early")
+            self._left -= len(piece)
         return piece
 
     def read_all(self, limit: int) -> bytes:

@@ -6,6 +6,7 @@ socket's timeout anew.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import time
@@ -51,10 +52,13 @@ class PacedSocket:
 
     def receive(self, buffer: WriteableBuffer) -> int:
         """Raise `TimeoutError` when the time is over."""
-        self._socket.settimeout(self._left())
-        count = self._socket.recv_into(buffer)
-        self._count += count
-        return count
+        while True:
+            self._socket.settimeout(self._left())
+            # Where a period ends in which enough has come, another one begins.
+            with contextlib.suppress(TimeoutError):
+                count = self._socket.recv_into(buffer)
+                self._count += count
+                return count
 
     def _left(self) -> float:
         left = self._until - time.monotonic()

@@ -29,6 +29,7 @@ from ecrate.upstream.port import BlobSource, Place, UpstreamManifest
 
 _MOST_CHALLENGES: Final = 2  # one for a token, one more where that has just expired
 _LARGEST_ERROR: Final = 64 * 1024
+_LONGEST_TAG: Final = 512
 _MOST_PAGES: Final = 20
 _MOST_REFERRERS: Final = 1000
 _ACCEPT: Final = {"Accept": ", ".join(sorted(MANIFEST_TYPES))}
@@ -74,7 +75,7 @@ class HttpUpstreams:
                     place.url.host, f"the manifest is not that of its digest {told[:200]}"
                 )
             media_type = reply.headers.get("Content-Type", "").partition(";")[0].strip()
-            return UpstreamManifest(content, media_type, reply.headers.get("ETag", ""))
+            return UpstreamManifest(content, media_type, _etag(reply))
 
     @contextlib.contextmanager
     def open_blob(self, place: Place, digest: Digest, start: int = 0) -> Iterator[BlobSource]:
@@ -192,6 +193,13 @@ def _error_body(reply: Reply) -> bytes:
         return reply.read_all(_LARGEST_ERROR)
     except BROKEN:
         return b""
+
+
+def _etag(reply: Reply) -> str:
+    """Give the entity tag if it can be stored, and sent back as it came."""
+    told: str = reply.headers.get("ETag", "")
+    is_plain = told.isascii() and told.isprintable() and len(told) <= _LONGEST_TAG
+    return told if is_plain else ""
 
 
 def _is_other(told: str, content: bytes) -> bool:

@@ -75,7 +75,14 @@ class SecretVariables:
 
 
 def find_login(secrets: Secrets, registry: RegistryRef, arn: str) -> Login:
-    """Give the login that a secret of the registry holds.
+    """Give the login that a secret of the registry holds; raises as `read_secret` does, and
+    `UnableToDecryptSecretValue` for one that holds none.
+    """
+    return _login(arn, read_secret(secrets, registry, arn))
+
+
+def read_secret(secrets: Secrets, registry: RegistryRef, arn: str) -> str:
+    """Give the text of a secret of the registry, whatever it is.
 
     Raises `SecretNotFound`, `UnableToAccessSecret`, `UnableToDecryptSecretValue`.
     """
@@ -91,7 +98,10 @@ def find_login(secrets: Secrets, registry: RegistryRef, arn: str) -> Login:
         raise SecretNotFound(arn) from None
     except OSError as error:
         raise UnableToAccessSecret(arn, (error.strerror or "it cannot be read").lower()) from None
-    return _login(arn, content)
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        raise UnableToDecryptSecretValue(arn, "it is no text") from None
 
 
 def _read(secrets: Secrets, registry: RegistryRef, name: str) -> bytes:
@@ -103,7 +113,7 @@ def _read(secrets: Secrets, registry: RegistryRef, name: str) -> bytes:
         return secrets.read(registry, name[:-7])
 
 
-def _login(arn: str, content: bytes) -> Login:
+def _login(arn: str, content: str) -> Login:
     try:
         document: Any = json.loads(content)
     except (ValueError, RecursionError):

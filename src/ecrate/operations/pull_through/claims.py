@@ -7,11 +7,13 @@ was not heard of any more.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from ecrate.domain.errors import StorageFull, StoreUnavailable
 from ecrate.domain.upstream_errors import UpstreamUnavailable
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.fetches import Fetch
@@ -50,7 +52,11 @@ class Claim:
             self.take()
 
     def release(self) -> None:
-        with self._core.database.write() as tx:
+        """Let others begin at once, or, where that cannot be written, when the lease is over."""
+        with (
+            contextlib.suppress(StorageFull, StoreUnavailable),
+            self._core.database.write() as tx,
+        ):
             release_lease(tx, self._name, self.id)
 
     def holders_spool(self) -> Path | None:

@@ -74,6 +74,10 @@ class Fetches:
             if running is not None:
                 return running
             fetch = Fetch(key, layer_size or 0)
+            if self.is_stopping.is_set():
+                fetch.error = UpstreamUnavailable(upstream, "the server stops")
+                fetch.ended.set_result(None)
+                return fetch
             pool = self._small if layer_size is None else self._layers
             pool.submit(self._run, fetch, work, upstream)
             self._running[key] = fetch
@@ -81,8 +85,6 @@ class Fetches:
 
     def _run(self, fetch: Fetch, work: Work, upstream: str) -> None:
         try:
-            if self.is_stopping.is_set():
-                raise UpstreamUnavailable(upstream, "the server stops")  # noqa: TRY301 - told below
             work(fetch)
         except EcrateError as error:
             fetch.error = error
@@ -95,7 +97,8 @@ class Fetches:
             fetch.ended.set_result(None)
 
     def stop(self) -> None:
-        """End all; those under way notice within the time of one read."""
-        self.is_stopping.set()
-        self._small.shutdown(wait=True, cancel_futures=False)
-        self._layers.shutdown(wait=True, cancel_futures=False)
+        """Begin none any more, and wait for the end of those under way: they notice soon."""
+        with self._lock:
+            self.is_stopping.set()
+        self._small.shutdown()
+        self._layers.shutdown()

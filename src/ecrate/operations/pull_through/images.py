@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from ecrate.domain.errors import (
@@ -12,6 +12,7 @@ from ecrate.domain.errors import (
     EcrateError,
     ImageNotFound,
     InvalidParameter,
+    RepositoryAlreadyExists,
     RepositoryNotFound,
 )
 from ecrate.domain.images import MANIFEST_TYPES, Image, Manifest, parse_manifest
@@ -28,8 +29,14 @@ from ecrate.domain.upstream_errors import (
 from ecrate.operations import images
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.claims import Claim, claimed
+from ecrate.operations.pull_through.events import note_complete, note_sync
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
-from ecrate.operations.pull_through.upstreams import Source, find_source_for, paced
+from ecrate.operations.pull_through.upstreams import (
+    Source,
+    check_pause,
+    find_source_for,
+    paced,
+)
 from ecrate.operations.repositories import authorize_creation, insert_repository
 from ecrate.operations.templates import find_template, make_repository
 from ecrate.store import images as image_store
@@ -185,7 +192,7 @@ def start_fetch(core: Core, source: Source, image_id: ImageId) -> Fetch:
             f"fetch {source.ref.arn} {_reference(image_id)}",
             fetch,
             is_there=lambda: _is_there(core, source, image_id, since),
-            work=lambda claim: _fetch(core, source, image_id, claim),
+            work=lambda claim: fetch_manifest(core, source, image_id, claim),
             upstream=source.host,
         )
 
@@ -203,26 +210,40 @@ def _is_there(core: Core, source: Source, image_id: ImageId, since: float) -> bo
     return False
 
 
-def _fetch(core: Core, source: Source, image_id: ImageId, claim: Claim) -> None:
+def fetch_manifest(core: Core, source: Source, image_id: ImageId, claim: Claim) -> None:
+    """Fetch and keep a manifest under a claim; raises `UpstreamError`."""
     tag = image_id.tag
     check = None if tag is None else _check(core, source.ref, tag)
     try:
-        with paced(core, source):
+        check_pause(core, source)
+        with _noting_failure(core, source, image_id), paced(core, source):
             got = source.seam.upstreams.get_manifest(
                 source.place(), _reference(image_id), etag="" if check is None else check[1]
             )
-        claim.renew()
-        manifest = None if got is None else _manifest(source, image_id, got)
+            claim.renew()
+            manifest = None if got is None else _manifest(source, image_id, got)
         if got is None or manifest is None:
             _note_check(core, source, tag or "", "" if check is None else check[1])
         else:
             _store(core, source, manifest, tag, got.etag)
     except UpstreamError as error:
-        if check is None or tag is None:
-            raise
-        # What is here is served on.
-        _LOG.warning("%s:%s is served as it is here: %s", source.ref.name, tag, error)
-        _delay_check(core, source, tag)
+        if check is not None and tag is not None:
+            # What is here is served on.
+            _LOG.warning("%s:%s is served as it is here: %s", source.ref.name, tag, error)
+            _delay_check(core, source, tag)
+        raise
+
+
+@contextlib.contextmanager
+def _noting_failure(core: Core, source: Source, image_id: ImageId) -> Iterator[None]:
+    try:
+        yield
+    except UpstreamNotFound:
+        raise
+    except UpstreamError as error:
+        failure = (type(error).__name__, str(error))
+        with core.database.write() as tx:
+            note_sync(core, tx, source, image_id, failure)
         raise
 
 
@@ -267,15 +288,25 @@ def _store(core: Core, source: Source, manifest: Manifest, tag: str | None, etag
         image = image_store.find_image(tx, repository.id, digest.text)
         if image is None:
             image_id = images.insert_image(core, tx, repository, manifest, is_sparse=True)
-            store.insert_imports(tx, repository.id, _needs(manifest), core.clock())
+            store.enlarge_indexes(tx, image_id)
+            if source.seam.imports_all:
+                store.insert_imports(tx, repository.id, _needs(manifest), core.clock())
         else:
             image_id = image.id
             image_store.heal_manifest(tx, image_id, manifest.content)
         store.delete_import(tx, repository.id, digest.text)
+        is_moved = False
         if tag is not None:
             count = _put_tag(tx, repository, tag, image_id)
+            is_moved = count > 0
             images.check_tag_count(core, repository, digest, count)
             store.note_check(tx, repository.id, tag, core.clock(), etag or f'"{digest}"')
+        note_sync(core, tx, source, ImageId(digest, tag))
+        complete = store.list_completed_by_image(tx, image_id)
+        if image is None:
+            note_complete(core, tx, source.ref, complete)
+        elif is_moved and image_id in complete:
+            note_complete(core, tx, source.ref, [image_id], tag=tag)
 
 
 def _needs(manifest: Manifest) -> list[tuple[str, bool]]:
@@ -288,9 +319,12 @@ def _open_or_make(core: Core, tx: Transaction, ref: RepositoryRef) -> Repository
     with contextlib.suppress(RepositoryNotFound):
         return find_repository(tx, ref)
     template = find_template(core, tx, ref, PULL_THROUGH_CACHE)
-    if template is None:
-        return insert_repository(core, tx, ref, RepositorySettings())
-    make_repository(core, tx, ref, template)
+    if template is not None:
+        make_repository(core, tx, ref, template)
+    else:
+        # Another fetch may have made it this moment.
+        with contextlib.suppress(RepositoryAlreadyExists):
+            insert_repository(core, tx, ref, RepositorySettings())
     return find_repository(tx, ref)
 
 

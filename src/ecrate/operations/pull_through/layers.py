@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import os
 from collections.abc import Iterator
 from typing import BinaryIO, Final, cast
 
@@ -22,8 +23,9 @@ from ecrate.operations import layers
 from ecrate.operations.authorization import open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.claims import Claim, claimed
+from ecrate.operations.pull_through.events import note_complete
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
-from ecrate.operations.pull_through.upstreams import Source, find_source, paced
+from ecrate.operations.pull_through.upstreams import Source, check_pause, find_source, paced
 from ecrate.operations.uploads import NewBlob, settle_blob
 from ecrate.store import images as image_store
 from ecrate.store import layers as layer_store
@@ -36,18 +38,27 @@ from ecrate.upstream.port import Place
 _ATTEMPTS: Final = 3
 
 
-def fetch_layer(core: Core, caller: Caller, ref: RepositoryRef, digest: str) -> Fetch:
-    """Fetch a layer that an image of the repository needs, unless that is under way.
+def fetch_layer(
+    core: Core,
+    caller: Caller,
+    ref: RepositoryRef,
+    digest: str,
+    action: str = "GetDownloadUrlForLayer",
+) -> Fetch:
+    """Fetch a layer that an image of the repository needs, unless that is under way, for a caller
+    who may do `action`.
 
     Raises `LayerNotFound` where nothing is known of it, or it has no upstream.
     """
     with core.database.look() as tx:
-        repository = open_repository(tx, caller, ref, "GetDownloadUrlForLayer", locks=False)
+        # Most repositories have none: then this costs one look.
         source = find_source(core, tx, ref)
-        wanted = None if source is None else find_needed(tx, repository.id, digest)
-    if source is None or wanted is None:
-        raise LayerNotFound(digest, ref.name, ref.registry.id)
-    return start_fetch(core, source, repository.id, wanted)
+        if source is not None:
+            repository = open_repository(tx, caller, ref, action, locks=False)
+            wanted = find_needed(tx, repository.id, digest)
+            if wanted is not None:
+                return start_fetch(core, source, repository.id, wanted)
+    raise LayerNotFound(digest, ref.name, ref.registry.id)
 
 
 def get_download_url_for_layer(
@@ -127,6 +138,7 @@ class _Download:
                 self._source.host,
                 f"a layer has more than the {self._core.limits.layer_size} bytes it may have",
             )
+        check_pause(self._core, self._source)
         claim.spool.parent.mkdir(exist_ok=True)
         try:
             with paced(self._core, self._source), claim.spool.open("xb", buffering=0) as spool:
@@ -134,6 +146,12 @@ class _Download:
                 self._receive(claim, spool)
             claim.renew()
             key = self._keep(claim)
+        except BaseException:
+            # Its room is needed at once, also where a client still has the file open.
+            with contextlib.suppress(FileNotFoundError):
+                os.truncate(claim.spool, 0)
+            raise
+        else:
             self._settle(key)
         finally:
             claim.spool.unlink(missing_ok=True)
@@ -207,7 +225,9 @@ class _Download:
                 return
             new = NewBlob(digest, key, size)
             blob_id, unused, _ = settle_blob(tx, new, lost=kept if is_lost else None, now=now)
-            layer_store.link_layer(tx, self._repository_id, blob_id, now)
+            if not layer_store.link_layer(tx, self._repository_id, blob_id, now):
+                complete = store.list_completed_by_layer(tx, self._repository_id, blob_id)
+                note_complete(core, tx, self._source.ref, complete)
             store.delete_import(tx, self._repository_id, digest.text)
             if unused is not None:
                 # Nothing ever referred to these bytes, so they need no quarantine.

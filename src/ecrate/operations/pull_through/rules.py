@@ -17,11 +17,11 @@ from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.fetches import NOTHING_WAITED, Fetch, Waited, Waiting
 from ecrate.operations.pull_through.seam import PullThrough
-from ecrate.operations.pull_through.upstreams import Source, paced
+from ecrate.operations.pull_through.upstreams import Source, check_pause, paced
 from ecrate.store import pull_through as store
 from ecrate.store.database import Transaction
 from ecrate.store.repositories import lock_registry
-from ecrate.upstream.secrets import find_login
+from ecrate.upstream.secrets import read_secret
 
 
 def create_pull_through_cache_rule(
@@ -70,8 +70,9 @@ def _check_credentials(
     seam: PullThrough, registry: RegistryRef, url: UpstreamUrl, arn: str | None
 ) -> None:
     if arn is not None:
-        # No network is needed for this one, so it may be done while the client waits.
-        find_login(seam.secrets, registry, arn)
+        # AWS: acceptance test of Terraform's aws_ecr_pull_through_cache_rule: that the secret is a
+        # login is not asked for here.
+        read_secret(seam.secrets, registry, arn)
     elif needs_credentials(url.kind):
         raise InvalidParameter("credentialArn", f"Member must not be null for {url.kind}")  # [A]
 
@@ -94,7 +95,7 @@ def update_pull_through_cache_rule(
         with core.database.look() as tx:
             authorize(tx, caller, registry, "UpdatePullThroughCacheRule")
             _find(tx, registry, prefix)
-        find_login(core.pull_through.secrets, registry, credential_arn)
+        read_secret(core.pull_through.secrets, registry, credential_arn)
     with core.database.write() as tx:
         authorize(tx, caller, registry, "UpdatePullThroughCacheRule")
         lock_registry(tx, registry)
@@ -179,6 +180,7 @@ def validate_pull_through_cache_rule(
         source = Source(core.pull_through, RepositoryRef(registry, ""), rule)
 
         def ask(_: Fetch) -> None:
+            check_pause(core, source)
             with paced(core, source):
                 source.seam.upstreams.check(replace(source.place(), repository=""))
 

@@ -15,7 +15,8 @@ class PullThrough:
     """`spool` is a folder of this node in which layers grow while they come; periods are seconds.
 
     A tag is compared with upstream's once in `recheck`; one process of a node or another that has
-    not shown itself for `claim` is not waited for.
+    not shown itself for `claim` is not waited for. With `imports_all`, what a cached image needs
+    is fetched whether anybody asks for it or not.
     """
 
     upstreams: Upstreams
@@ -23,6 +24,7 @@ class PullThrough:
     spool: Path
     recheck: float = 24 * 3600.0
     claim: float = 60.0
+    imports_all: bool = True
     fetches: Fetches = field(default_factory=Fetches)
 
     def stop(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -90,17 +91,20 @@ def find_mirrored_name(core: Core, registry: RegistryRef, source: str, name: str
     return find_local_name(rules, source, name)
 
 
-@contextlib.contextmanager
-def paced(core: Core, source: Source) -> Iterator[None]:
-    """Talk to the source's upstream, unless it has asked to be left alone; note when it does.
-
-    Raises `UpstreamTooManyRequests`.
-    """
+def check_pause(core: Core, source: Source) -> None:
+    """Raise `UpstreamTooManyRequests` while the source's upstream is to be left alone."""
     now, rule = core.clock(), source.rule
     with core.database.look() as tx:
         current = store.find_rule(tx, source.ref.registry, rule.prefix) or rule
     if current.paused_until > now:
-        raise UpstreamTooManyRequests(source.host, current.pause, current.paused_until - now)
+        left = math.ceil(current.paused_until - now)
+        raise UpstreamTooManyRequests(source.host, current.pause, left)
+
+
+@contextlib.contextmanager
+def paced(core: Core, source: Source) -> Iterator[None]:
+    """Talk to the source's upstream in a block, and note when it asks to be left alone."""
+    rule = source.rule
     try:
         yield
     except UpstreamTooManyRequests as error:

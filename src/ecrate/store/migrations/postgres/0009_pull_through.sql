@@ -8,7 +8,7 @@ CREATE TABLE pull_through_rules (
     prefix TEXT COLLATE "C" NOT NULL,
     url TEXT COLLATE "C" NOT NULL,
     upstream_registry TEXT COLLATE "C",
-    upstream_prefix TEXT COLLATE "C" NOT NULL,
+    upstream_prefix TEXT COLLATE "C",
     credential_arn TEXT COLLATE "C",
     custom_role_arn TEXT COLLATE "C",
     created_at DOUBLE PRECISION NOT NULL,

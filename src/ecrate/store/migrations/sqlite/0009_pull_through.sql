@@ -8,7 +8,7 @@ CREATE TABLE pull_through_rules (
     prefix TEXT NOT NULL,
     url TEXT NOT NULL,
     upstream_registry TEXT,
-    upstream_prefix TEXT NOT NULL,
+    upstream_prefix TEXT,
     credential_arn TEXT,
     custom_role_arn TEXT,
     created_at REAL NOT NULL,
