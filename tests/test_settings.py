@@ -83,6 +83,10 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "webhook_timeout": [("0.1", 0.1)],
     "webhook_networks": [("", ""), ("10.0.0.0/8, ::1/128", "10.0.0.0/8, ::1/128")],
     "webhook_ca_bundle": [("/srv/ca.pem", "/srv/ca.pem")],
+    "replication_destinations": [("/srv/to.toml", "/srv/to.toml")],
+    "replication_timeout": [("0.1", 0.1)],
+    "replication_patience": [("0", 0.0)],
+    "replication_ca_bundle": [("/srv/ca.pem", "/srv/ca.pem")],
 }
 SECONDS = ["-1", "nan", "inf", "1e10", "soon", True, [1]]
 BAD: dict[str, list[object]] = {
@@ -146,6 +150,10 @@ BAD: dict[str, list[object]] = {
     "webhook_timeout": [*SECONDS, "0"],
     "webhook_networks": ["10.0.0.0/33", "everywhere", 5],
     "webhook_ca_bundle": [5],
+    "replication_destinations": [5],
+    "replication_timeout": [*SECONDS, "0"],
+    "replication_patience": SECONDS,
+    "replication_ca_bundle": [5],
 }
 
 

@@ -67,6 +67,11 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
     },
+    "DescribeImageReplicationStatus": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "GetLifecyclePolicyPreview": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,

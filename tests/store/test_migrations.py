@@ -123,6 +123,9 @@ def test_preparing_goes_on_after_a_start_that_was_killed(empty_url: str) -> None
         "DROP TABLE pull_through_rules; DROP TABLE upstream_subjects; "
         "DROP TABLE upstream_imports; ALTER TABLE tags DROP COLUMN checked_at; "
         "ALTER TABLE tags DROP COLUMN etag; "
+        "DROP TABLE tasks; DROP TABLE lanes; DROP TABLE dead_deliveries; DROP TABLE webhooks; "
+        "DROP TABLE backfill_results; DROP TABLE backfills; DROP TABLE replications; "
+        "DROP TABLE replication_rules; "
         "DROP TABLE outbox; DROP TABLE events; DROP TABLE event_readers;",
     )
 
