@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -22,7 +19,6 @@ from ecrate.operations.events import publish_events, read_events
 from ecrate.operations.lanes import settle_task, take_due_lanes
 from ecrate.operations.replication import backfills, rules
 from ecrate.operations.replication.tasks import WORK
-from ecrate.store.sqlite import migrate
 from tests.support.core import CALLER, DAY, REGISTRY, Bench
 from tests.support.images import make_image
 from tests.support.policies import allow, policy
@@ -32,21 +28,6 @@ from tests.support.replicator import Replicator
 WEST = RegistryRef(REGISTRY.id, "us-west-2")
 OTHER = RegistryRef("222222222222", "us-west-2")
 STRANGER = Caller("arn:aws:iam::222222222222:root", "AKIDOTHER", OTHER, is_root=True)
-
-
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with nothing in it."""
-    path = tmp_path_factory.mktemp("empty") / "ecrate.db"
-    migrate(path)
-    return path
-
-
-@pytest.fixture
-def bench(tmp_path: Path, empty: Path) -> Iterator[Bench]:
-    shutil.copy(empty, tmp_path)
-    with closing(Bench(tmp_path, f"sqlite://{tmp_path / empty.name}")) as made:
-        yield made
 
 
 @pytest.fixture
@@ -105,11 +86,11 @@ def test_image_is_copied_with_its_bytes(bench: Bench, replicator: Replicator) ->
 
     assert failures == []
     assert there(bench) == [ImageId(digest, "v1")]
-    far = dataclasses.replace(bench, caller=dataclasses.replace(CALLER, registry=WEST))
-    assert [far.read(RepositoryRef(WEST, "one"), blob.digest) for blob in image.blobs] == [
+    assert statuses(bench, one, "v1") == [("COMPLETE", "")]
+    bench.caller = dataclasses.replace(CALLER, registry=WEST)
+    assert [bench.read(RepositoryRef(WEST, "one"), blob.digest) for blob in image.blobs] == [
         blob.content for blob in image.blobs
     ]
-    assert statuses(bench, one, "v1") == [("COMPLETE", "")]
 
 
 def test_index_comes_with_its_children(bench: Bench, replicator: Replicator) -> None:
@@ -304,8 +285,9 @@ def test_tag_that_is_another_images_there_stays(bench: Bench, replicator: Replic
     rule(bench, deletes=True)
     digest = bench.push(one, make_image(10), "v1")
     replicator.run()
-    far = dataclasses.replace(bench, caller=dataclasses.replace(CALLER, registry=WEST))
-    own = far.push(RepositoryRef(WEST, "one"), make_image(30), "v1")
+    bench.caller = dataclasses.replace(CALLER, registry=WEST)
+    own = bench.push(RepositoryRef(WEST, "one"), make_image(30), "v1")
+    bench.caller = CALLER
     deletions.batch_delete_image(bench.core, bench.caller, one, [ImageId(digest)])
 
     replicator.run()

@@ -9,7 +9,7 @@ from tests.support.terraform import State
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
-    from types_boto3_ecr.type_defs import ReplicationRuleUnionTypeDef
+    from types_boto3_ecr.type_defs import ReplicationRuleTypeDef
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class ReplicationConfiguration:
     id_of = "registry_id"
 
     def create(self, plan: State) -> None:
-        rules: list[ReplicationRuleUnionTypeDef] = []
+        rules: list[ReplicationRuleTypeDef] = []
         for rule in plan["rule"]:
-            given: ReplicationRuleUnionTypeDef = {
+            given: ReplicationRuleTypeDef = {
                 "destinations": [
                     {"region": one["region"], "registryId": one["registry_id"]}
                     for one in rule["destination"]

@@ -166,35 +166,6 @@ class WebhookNotFound(EcrateError):
 
 
 @dataclass(eq=False)
-class ReplicationBackfillNotFound(EcrateError):
-    text = (
-        "The replication backfill with id '{backfill_id}' does not exist in the registry with id "
-        "'{registry_id}'"  # [A]
-    )
-    backfill_id: str
-    registry_id: str
-
-
-@dataclass(eq=False)
-class ReplicationBackfillInProgress(EcrateError):
-    text = (
-        "A replication backfill to the region '{region}' is already in progress in the registry "
-        "with id '{registry_id}'"  # [A]
-    )
-    region: str
-    registry_id: str
-
-
-@dataclass(eq=False)
-class ReplicationBackfillInvalidStatus(EcrateError):
-    text = (
-        "The replication backfill with id '{backfill_id}' cannot be stopped: it is {status}"  # [A]
-    )
-    backfill_id: str
-    status: str
-
-
-@dataclass(eq=False)
 class LifecyclePolicyNotFound(EcrateError):
     text = (
         "Lifecycle policy does not exist for the repository with name '{repository_name}' in the "

@@ -36,7 +36,9 @@ def is_permitted(address: str, allowed: Sequence[_Network]) -> bool:
     return parsed.is_global and not parsed.is_multicast
 
 
-def look_up(host: str, port: int, allowed: Sequence[_Network], setting: str) -> list[str]:
+def look_up(
+    host: str, port: int, allowed: Sequence[_Network], setting: str = "upstream_networks"
+) -> list[str]:
     """Give the addresses of a host that may be connected to.
 
     Raises `ForbiddenAddressError` where it has one that may not: a name that leads to both is not

@@ -11,13 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ecrate.domain.errors import (
-    InvalidParameter,
-    LimitExceeded,
-    ReplicationBackfillInProgress,
-    ReplicationBackfillInvalidStatus,
-    ReplicationBackfillNotFound,
-)
+from ecrate.domain.errors import InvalidParameter, LimitExceeded
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.replication import (
@@ -30,6 +24,11 @@ from ecrate.domain.replication import (
     Backfill,
     BackfillResult,
     destinations_of,
+)
+from ecrate.domain.replication_errors import (
+    ReplicationBackfillInProgress,
+    ReplicationBackfillInvalidStatus,
+    ReplicationBackfillNotFound,
 )
 from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
