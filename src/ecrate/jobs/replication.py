@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_network
 from typing import Final
 
-from ecrate.jobs.background import Job, MayGoOn
+from ecrate.jobs.background import Job, MayGoOn, Rarely
 from ecrate.jobs.lanes import Lanes
 from ecrate.operations.core import Core
 from ecrate.operations.replication.backfills import forget_backfills
@@ -25,6 +25,7 @@ _ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 def replication_job(core: Core, settings: Settings) -> Job:
     """Raise `OSError`, `ValueError` for a file of destinations that cannot be used."""
     remotes = read_destinations(settings.replication_destinations)
+    rarely = Rarely(forget_backfills)
 
     def work() -> Replications:
         # The operator named these servers: they may be anywhere.
@@ -42,7 +43,7 @@ def replication_job(core: Core, settings: Settings) -> Job:
         )
 
     def run(core: Core, may_go_on: MayGoOn) -> bool:
-        forget_backfills(core)
+        rarely(core)
         Lanes(core, work(), threads=_THREADS, each=_THREADS_EACH).run(may_go_on)
         return False
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ecrate.jobs.background import Job, MayGoOn
+from ecrate.jobs.background import Job, MayGoOn, Rarely
 from ecrate.jobs.lanes import Lanes
 from ecrate.operations.core import Core
 from ecrate.operations.webhooks import Deliveries, forget_deliveries
@@ -18,8 +18,10 @@ _THREADS_EACH: Final = 2
 
 
 def webhooks_job(settings: Settings) -> Job:
+    rarely = Rarely(forget_deliveries)
+
     def run(core: Core, may_go_on: MayGoOn) -> bool:
-        forget_deliveries(core)
+        rarely(core)
         deliveries = Deliveries(core, open_sender(settings), settings.webhook_attempts)
         Lanes(core, deliveries, threads=_THREADS, each=_THREADS_EACH).run(may_go_on)
         return False

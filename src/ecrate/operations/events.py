@@ -83,12 +83,17 @@ def _forget(core: Core) -> bool:
 
 
 def follow_events(
-    core: Core, reader: str, take: Callable[[Transaction, Sequence[Event]], None]
+    core: Core,
+    reader: str,
+    take: Callable[[Transaction, Sequence[Event]], None],
+    *,
+    from_first: bool = False,
 ) -> bool:
     """Let a reader take the next batch of published events, in order and each exactly once: what
     `take` writes and how far the reader has come are one transaction. Tell whether more waits.
 
-    A new reader begins with what is published from then on.
+    A new reader begins with what is published from then on, or with `from_first` with all there is:
+    a server's own reader misses nothing of what happened before its first look.
     """
     with core.database.look() as tx:
         position = store.find_reader(tx, reader)
@@ -97,8 +102,8 @@ def follow_events(
         return False
     with core.database.write() as tx:
         if position is None:
-            store.put_reader(tx, reader, store.find_last_position(tx))
-            return False
+            store.put_reader(tx, reader, 0 if from_first else store.find_last_position(tx))
+            return from_first
         if store.find_reader(tx, reader) != position:
             return True
         take(tx, events)

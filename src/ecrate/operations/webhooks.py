@@ -180,7 +180,7 @@ class Deliveries:
         self._attempts = attempts
 
     def feed(self) -> None:
-        while follow_events(self._core, _WORK, partial(_take, self._core)):
+        while follow_events(self._core, _WORK, partial(_take, self._core), from_first=True):
             pass
 
     def do(self, lane: Lane) -> Failure | None:

@@ -84,7 +84,7 @@ def enqueue_copy(tx: Transaction, job: Job, repository_id: int, now: float) -> N
 
 def take_events(core: Core) -> None:
     """Let what was published since the last time go on its way."""
-    while follow_events(core, WORK, partial(_take, core)):
+    while follow_events(core, WORK, partial(_take, core), from_first=True):
         pass
 
 
