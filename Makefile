@@ -68,11 +68,12 @@ chaos: dev ## Break things at random while clients work: make chaos CHAOS_ARGS="
 
 docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/man, where man finds them
 	$(BIN)/python -m tools.operations
+	$(BIN)/python -m tools.observability
 	$(BIN)/python -m tools.man .venv/share/man
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	$(subst pyproject.toml ,,$(COMPILE)) --group peers --output-file requirements/peers.txt
+	$(subst pyproject.toml --all-extras --group build,,$(COMPILE)) --group peers --output-file requirements/peers.txt
 
 ci: lint test ## What CI runs

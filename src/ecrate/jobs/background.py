@@ -16,6 +16,7 @@ from functools import partial
 from typing import Final
 
 from ecrate.domain.errors import AuditUnavailable, StorageFull, StoreUnavailable
+from ecrate.domain.watching import Watch
 from ecrate.operations.core import Core
 from ecrate.operations.leases import release_lease, take_lease
 
@@ -48,11 +49,16 @@ class Job:
         return max(_PAUSE_BETWEEN_BATCHES, self.rest * seconds)
 
 
+def _nobody(_: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
 class Background:
     """The threads of one worker's jobs."""
 
-    def __init__(self, core: Core, jobs: Sequence[Job]) -> None:
+    def __init__(self, core: Core, jobs: Sequence[Job], watch: Watch | None = None) -> None:
         self._core = core
+        self._watch = watch or _nobody
         self._jobs = jobs
         self._holder = core.new_id()
         self._stop = threading.Event()
@@ -77,6 +83,10 @@ class Background:
     def _may_go_on(self, job: Job) -> bool:
         return not self._stop.is_set() and job.take(self._core, job.name, self._holder)
 
+    def _run(self, job: Job, may_go_on: MayGoOn) -> bool:
+        with self._watch(job.name):
+            return job.run(self._core, may_go_on)
+
     def _loop(self, job: Job) -> None:
         may_go_on = partial(self._may_go_on, job)
         pause = job.every
@@ -84,7 +94,7 @@ class Background:
             pause = job.every
             began = time.monotonic()
             try:
-                if may_go_on() and job.run(self._core, may_go_on):
+                if may_go_on() and self._run(job, may_go_on):
                     pause = job.pause_after(time.monotonic() - began)
             except (AuditUnavailable, StoreUnavailable) as error:
                 _LOG.warning("the job '%s' waits: %s", job.name, error)

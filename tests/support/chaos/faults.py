@@ -218,7 +218,10 @@ class LoseClient(Fault):
         with contextlib.suppress(OSError), Wire(node.server) as wire:
             # With its place, since it may be late and come behind what is sent afterwards.
             size = len(blob.content)
-            headers = {"Content-Length": size, "Content-Range": f"0-{size - 1}"}
+            headers: dict[str, str | int] = {
+                "Content-Length": size,
+                "Content-Range": f"0-{size - 1}",
+            }
             wire.head("PATCH", location, headers)
             wire.send(blob.content[:count])
             self.linger()
