@@ -189,7 +189,7 @@ def start_fetch(core: Core, source: Source, image_id: ImageId) -> Fetch:
         claimed(
             core,
             source.seam,
-            f"fetch {source.ref.arn} {_reference(image_id)}",
+            f"{source.ref.arn} {_reference(image_id)}",
             fetch,
             is_there=lambda: _is_there(core, source, image_id, since),
             work=lambda claim: fetch_manifest(core, source, image_id, claim),
