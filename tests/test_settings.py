@@ -56,6 +56,9 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "audit_log": [("-", "-"), ("/var/log/ecrate/audit.log", "/var/log/ecrate/audit.log")],
     "audit_log_size": [("1000", 1000), (10**12, 10**12)],
     "audit_log_kept": [("1", 1), (1000, 1000)],
+    "log_format": [("json", "json")],
+    "log_requests": [("true", True)],
+    "traces": [("", ""), ("http://127.0.0.1:4318", "http://127.0.0.1:4318")],
     "metrics": [("off", "off"), ("anyone", "anyone")],
     "metrics_repositories": [("true", True)],
     "tls_certificate": [("/srv/x.pem", "/srv/x.pem")],
@@ -120,6 +123,9 @@ BAD: dict[str, list[object]] = {
     "audit_log": [5, True],
     "audit_log_size": ["999", 10**12 + 1, "10MB"],
     "audit_log_kept": ["0", 1001],
+    "log_format": ["text", 5],
+    "log_requests": ["some"],
+    "traces": ["localhost:4318", "grpc://x"],
     "metrics": ["on", "", True],
     "metrics_repositories": ["all"],
     "tls_certificate": [5],
@@ -316,7 +322,7 @@ def refusal(tmp_path: Path, **variables: str) -> tuple[int, str]:
     answer = subprocess.run(
         [sys.executable, "-m", "ecrate", "serve"],
         cwd=tmp_path,
-        env={**plain_environment(), **variables},
+        env={**plain_environment(), "ECRATE_PORT": "0", **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -371,7 +377,7 @@ def refusal(tmp_path: Path, **variables: str) -> tuple[int, str]:
         ),
         pytest.param(
             {"ECRATE_HOST": "256.0.0.1"},
-            "cannot listen on 256.0.0.1 port 5100: name or service not known",
+            "cannot listen on 256.0.0.1 port 0: name or service not known",
             id="no-host",
         ),
         pytest.param(

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import fcntl
 import gc
+import importlib.util
 import logging
 import os
 import re
@@ -58,12 +59,14 @@ from ecrate.web.faults import PATH as FAULTS
 from ecrate.web.faults import Faults
 from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
+from ecrate.web.logs import log_request
 from ecrate.web.metrics import Metrics
 from ecrate.web.scrape import Scrape
-from ecrate.web.server import Doors, serve
+from ecrate.web.server import Doors, Handler, Observer, serve
 from ecrate.web.supervisor import Supervisor, listen
 from ecrate.web.threads import Threads
 from ecrate.web.tls import Certificate
+from ecrate.web.writes import Writes
 
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
@@ -117,6 +120,8 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
     """Serve until told to stop; give the exit code. Raises `SettingError` before the start."""
     layout = Layout.of(settings)
     certificate = load_certificate(settings)
+    if settings.traces and importlib.util.find_spec("opentelemetry") is None:
+        raise SettingError("setting 'traces' needs the extra 'otel': pip install 'ecrate[otel]'")
     lock = lock_data(layout.data)
     try:
         if layout.restoring.exists():
@@ -397,13 +402,19 @@ def _pull_through(settings: Settings, layout: Layout) -> PullThrough:
     )
 
 
-def watched(core: Core, database: Watch, blobs: Watch) -> Core:
-    """Give a core whose seams are watched, as far as that costs little beside what is done."""
+def watched(core: Core, database: Watch, blobs: Watch, *, everything: bool = False) -> Core:
+    """Give a core whose seams are watched, `everything` or as far as that costs little."""
     return dataclasses.replace(
         core,
-        database=WatchedDatabase(core.database, database, only_writes=core.database.is_local),
+        database=WatchedDatabase(
+            core.database, database, only_writes=core.database.is_local and not everything
+        ),
         blobs=WatchedBlobs(core.blobs, blobs),
     )
+
+
+def _plainly(handler: Handler) -> Handler:
+    return handler
 
 
 def make_rates(settings: Settings) -> RateLimits | None:
@@ -453,30 +464,48 @@ async def _work(
     metrics: Metrics | None,
 ) -> None:
     """Be one worker until told to stop."""
-    threads = Threads(reads_here=core.database.is_local)
+    tracing = None
+    if settings.traces:
+        from ecrate.tracing import Tracing
+
+        tracing = Tracing(settings.traces)
+        core = watched(core, tracing.watch_database, tracing.watch_blobs, everything=True)
+    gathering = core.database.gathering
+    writes = None
+    if gathering is not None:
+        writes = Writes(gathering, is_alone=lambda: len(doors.busy) <= 1)
+    threads = Threads(
+        reads_here=core.database.is_local, writes=writes, keeps_context=tracing is not None
+    )
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     faults = Faults(Layout.of(settings).data / "faults.json") if settings.dev else None
-    scrape = None
+    observers: list[Observer] = [log_request] if settings.log_requests else []
+    scrape = []
     if metrics is not None:
-        scrape = Scrape(
-            core,
-            metrics,
-            threads,
-            is_open=settings.metrics == "anyone",
-            by_repository=settings.metrics_repositories,
-        )
+        observers.append(metrics.count_request)
+        is_open, by_repository = settings.metrics == "anyone", settings.metrics_repositories
+        scrape = [
+            (
+                "/metrics",
+                Scrape(core, metrics, threads, is_open=is_open, by_repository=by_repository),
+            )
+        ]
+    answer = tracing.around if tracing is not None else _plainly
     doors = Doors(
         [
             *([] if faults is None else [(FAULTS, faults)]),
-            ("/v2/", OciFront(core, hosts, bodies, threads, faults=faults)),
-            ("/layers/", Downloads(core, threads, faults)),
+            ("/v2/", answer(OciFront(core, hosts, bodies, threads, faults=faults))),
+            ("/layers/", answer(Downloads(core, threads, faults))),
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
-            *([] if scrape is None else [("/metrics", scrape)]),
-            ("/", AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
+            *scrape,
+            (
+                "/",
+                answer(AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
+            ),
         ],
-        metrics,
+        observers,
     )
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)
@@ -497,3 +526,5 @@ async def _work(
         with contextlib.suppress(AuditUnavailable):
             settle_audit(core)
         core.database.close()
+        if tracing is not None:
+            tracing.stop()

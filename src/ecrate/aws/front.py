@@ -100,7 +100,7 @@ class AwsFront:
         except ConnectionError:
             raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
-            _LOG.exception("request %s failed", request_id)
+            _LOG.exception("request %s failed", request_id, extra={"request_id": request_id})
             return _refuse(request, SERVER_EXCEPTION, request_id)
         headers = {"x-amzn-RequestId": request_id, "Content-Type": CONTENT_TYPE}
         return Response(body=answer, headers=headers)
@@ -178,13 +178,21 @@ class AwsFront:
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
-        run = self._threads.read if entry.only_reads else self._threads.run
+        run = self._how(entry, len(body))
         try:
             return await run(entry.handler, call)
         except Waiting as waiting:
             raise _LaterError(
                 waiting, lambda waited: run(entry.handler, call.repeated(waited))
             ) from None
+
+    def _how(self, entry: Entry, size: int) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """Tell where to run an operation with a body of this size."""
+        if entry.only_reads:
+            return self._threads.read
+        if size <= entry.mostly_reads:
+            return self._threads.look
+        return self._threads.write if size <= entry.short_write else self._threads.run
 
     def _operation(self, target: str) -> Operation:
         operation = self._model.operations.get(target.removeprefix(self._prefix))

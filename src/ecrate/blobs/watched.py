@@ -21,6 +21,7 @@ class WatchedBlobs:
         self._inner = inner
         self._watch = watch
         self.is_local = inner.is_local
+        self.row_room = inner.row_room
         self.open_blob = inner.open_blob if inner.is_local else self._open_blob
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -32,13 +33,20 @@ MayGoOn = Callable[[], bool]
 @dataclass(frozen=True, slots=True)
 class Job:
     """`run` does a batch and tells whether more waits; otherwise the next look is `every` seconds
-    later. `name` is the lease's. Stopping it anywhere must lose nothing.
+    later. Between two batches it rests for `rest` times as long as the first one took, so that
+    what is not urgent leaves room for requests. `name` is the lease's. Stopping it anywhere must
+    lose nothing.
     """
 
     name: str
     every: float
     run: Callable[[Core, MayGoOn], bool]
     take: Callable[[Core, str, str], bool] = take_lease
+    rest: float = 0.0
+
+    def pause_after(self, seconds: float) -> float:
+        """Give how long to rest after a batch that took so long."""
+        return max(_PAUSE_BETWEEN_BATCHES, self.rest * seconds)
 
 
 def _nobody(_: str) -> contextlib.AbstractContextManager[None]:
@@ -84,9 +92,10 @@ class Background:
         pause = job.every
         while not self._stop.wait(pause):
             pause = job.every
+            began = time.monotonic()
             try:
                 if may_go_on() and self._run(job, may_go_on):
-                    pause = _PAUSE_BETWEEN_BATCHES
+                    pause = job.pause_after(time.monotonic() - began)
             except (AuditUnavailable, StoreUnavailable) as error:
                 _LOG.warning("the job '%s' waits: %s", job.name, error)
                 pause = _PAUSE_WITHOUT_STORE

@@ -87,7 +87,7 @@ class OciFront:
         except ConnectionError:
             raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
-            _LOG.exception("request %s failed", request_id)
+            _LOG.exception("request %s failed", request_id, extra={"request_id": request_id})
             if request.writer.output_size:
                 # Another answer would be taken for the rest of the one that has begun.
                 raise ConnectionAbortedError from None

@@ -14,12 +14,17 @@ from ecrate.store.database import Database, Transaction
 
 
 class WatchedDatabase:
-    """Tells the watch of each `write`, and of each `read` and `look` unless only writes count."""
+    """Tells the watch of each `write`, and of each `read` and `look` unless only writes count.
+
+    Of what `gathering` commits it tells without the commit, which is not any one write's.
+    """
 
     def __init__(self, inner: Database, watch: Watch, *, only_writes: bool) -> None:
         self._inner = inner
         self._watch = watch
         self.is_local = inner.is_local
+        self.gathering = inner.gathering
+        self.check_may_wait = inner.check_may_wait
         self.find_sequence = inner.find_sequence
         self.set_sequence = inner.set_sequence
         self.find_problems = inner.find_problems

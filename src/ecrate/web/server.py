@@ -21,7 +21,6 @@ from typing_extensions import override
 
 from ecrate.web.body import release_body
 from ecrate.web.connection import Connection
-from ecrate.web.metrics import Metrics
 
 # Host names, addresses and ports; it is quoted in challenges and URLs.
 _HOST: Final = re.compile(r"[a-zA-Z0-9_.:%\[\]-]*")
@@ -31,16 +30,19 @@ _TICK: Final = 0.05
 _NEWCOMERS: Final = 1.0
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
+# Told of each request once it has its answer: the door's prefix, and when it began
+# (`time.perf_counter()`).
+Observer = Callable[[str, BaseRequest, StreamResponse, float], None]
 
 
 class Doors:
-    """Gives each request to the first door whose prefix its path has."""
+    """Gives each request to the first door whose prefix its path has; observers hear of it."""
 
     def __init__(
-        self, doors: Sequence[tuple[str, Handler]], metrics: Metrics | None = None
+        self, doors: Sequence[tuple[str, Handler]], observers: Sequence[Observer] = ()
     ) -> None:
         self._doors = doors
-        self._metrics = metrics
+        self._observers = observers
         self._is_stopping = False
         self.busy: set[RequestHandler] = set()
 
@@ -67,11 +69,10 @@ class Doors:
         path = request.raw_path
         for prefix, handler in self._doors:
             if path.startswith(prefix):
-                if self._metrics is None:
-                    return await handler(request)
                 begun = time.perf_counter()
                 response = await handler(request)
-                self._metrics.count_request(prefix, request, response, begun)
+                for observe in self._observers:
+                    observe(prefix, request, response, begun)
                 return response
         return Response(status=404, text="404 page not found\n")
 
