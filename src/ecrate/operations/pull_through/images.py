@@ -98,6 +98,8 @@ def find_images(
     try:
         answers = images.find_images(core, caller, ref, image_ids)
     except RepositoryNotFound as missing:
+        if all(isinstance(entry, EcrateError) for entry in image_ids):
+            raise
         answers = [entry if isinstance(entry, EcrateError) else missing for entry in image_ids]
     pending: list[Fetch] = []
     asker = _Asker(core, caller, ref, waited)
