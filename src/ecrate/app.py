@@ -43,7 +43,8 @@ from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
-from ecrate.store import engines, identities, installation
+from ecrate.signers.profiles import Profiles
+from ecrate.store import engines, identities, installation, scans
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
@@ -83,6 +84,7 @@ class Layout:
     endpoint: Path
     restoring: Path
     fetches: Path
+    signing: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
@@ -96,6 +98,7 @@ class Layout:
             endpoint=data / "endpoint",
             restoring=data / "restoring",
             fetches=data / "fetches",
+            signing=_path(settings.signing_profiles, data / "signing"),
         )
 
 
@@ -356,6 +359,8 @@ def build_core(
         rates=rates,
         audit=audit,
         pull_through=_pull_through(settings, layout),
+        profiles=Profiles(layout.signing),
+        findings=scans.find_counts,
         limits=Limits(
             repositories_per_registry=settings.repositories_per_registry,
             images_per_repository=settings.images_per_repository,
@@ -365,6 +370,8 @@ def build_core(
             trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
+            # AWS: "Each container image may be scanned once per 24 hours", that on push included.
+            scan_pause=24 * 3600.0 if settings.parity == "ecr" else 0.0,
             events_kept=settings.events_kept,
         ),
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Settings:
     public_url: str = ""
     secret_file: str = ""
     new_secret: bool = False
+    signing_profiles: str = ""
     parity: str = ""
     sparse_manifests: bool = False
     anonymous_pull: bool = False
@@ -82,6 +84,10 @@ class Settings:
     upstream_recheck: float = 24 * 3600.0
     upstream_timeout: float = 30.0
     upstream_imports_all: bool = True
+    scan_every: float = 1.0
+    scan_size: int = 32 * 1024 * 1024 * 1024
+    scan_command: str = ""
+    scan_sboms: bool = True
     events_every: float = 1.0
     events_kept: float = 7 * 24 * 3600.0
 
@@ -218,6 +224,13 @@ def _readable(parse: Callable[[str], object]) -> Callable[[Any], bool]:
     return is_good
 
 
+def _command(text: str) -> bool:
+    try:
+        return not text or any("{layout}" in word for word in shlex.split(text))
+    except ValueError:
+        return False
+
+
 def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda text: re.fullmatch(pattern, text) is not None
 
@@ -272,6 +285,9 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     ),
     "upstream_recheck": _seconds(0),
     "upstream_timeout": _seconds(0.1),
+    "scan_every": _seconds(0.1),
+    "scan_size": (lambda size: 1 <= size <= 10**14, "1 to 10^14 bytes"),
+    "scan_command": (_command, "a command with {layout} in it, or nothing"),
     "events_every": _seconds(0.1),
     "events_kept": _seconds(1),
 }

@@ -18,7 +18,14 @@ from tests.support.signing import error_of, sign
 
 Refusal = tuple[int, str, str]
 
-WITHOUT_MEMBERS = {"DeleteRegistryPolicy", "DescribeRegistry", "GetRegistryPolicy"}
+WITHOUT_MEMBERS = {
+    "DeleteRegistryPolicy",
+    "DeleteSigningConfiguration",
+    "DescribeRegistry",
+    "GetRegistryPolicy",
+    "GetRegistryScanningConfiguration",
+    "GetSigningConfiguration",
+}
 
 
 @pytest.fixture(scope="module")

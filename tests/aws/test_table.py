@@ -61,6 +61,17 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         *KEEPING,
         *SECRETS,
         errors.ImageInaccessible,
+        errors.PullRefused,
+    },
+    "DescribeImageScanFindings": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
+    "DescribeImageSigningStatus": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
     },
     "DescribeImages": {
         errors.InvalidImageDigest,
@@ -79,6 +90,11 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         *SECRETS,
         upstream_errors.UpstreamAccessDenied,
         upstream_errors.UpstreamTooManyRequests,
+    },
+    "StartImageScan": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
     },
     "UpdateImageStorageClass": {
         errors.InvalidImageDigest,
@@ -104,6 +120,10 @@ WITHOUT_CODE: Final = {
     errors.HoldLost: "only commands on the data directory take holds",
     errors.TrashNotFound: "the trash is looked into on the command line only",
     **dict.fromkeys(FETCHING, "told in the text of another error, or in a batch's failures"),
+    errors.SigningFailed: "images are signed behind a push, or on the command line",
+    errors.PullGateNotFound: "pull gates are set on the command line only",
+    errors.PullRefused: "an entry of a batch's failures only",
+    errors.BundleRefused: "bundles are made and taken over on the command line only",
     errors.LayerInUse: "ECR has no operation that deletes a layer; the registry door has",
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 from ecrate import store
 from ecrate.domain.errors import EcrateError, StoreUnavailable
+from ecrate.domain.gates import PullGate
 from ecrate.domain.images import Image, Storage, parse_manifest
 from ecrate.domain.layers import Upload
 from ecrate.domain.lifecycle import LifecycleImage, Verdict
@@ -20,15 +21,20 @@ from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
 from ecrate.domain.pull_through import Rule
 from ecrate.domain.registry import PullTimeExclusion
 from ecrate.domain.repositories import RepositorySettings, TagMutability
+from ecrate.domain.scanning import ScanningConfiguration, ScanningRule, ScanPlan
+from ecrate.domain.signing import DueSigning, SigningConfiguration, SigningRule
 from ecrate.domain.templates import Template
 from ecrate.domain.trash import Origin, TrashedImage
+from ecrate.store.advisories import Feed, NewAdvisory
 from ecrate.store.blobs import Garbage
+from ecrate.store.bundles import AppliedBundle
 from ecrate.store.checks import COUNTS, RELATIONS, BlobRow, ImageRow
 from ecrate.store.database import ConstraintError, Database
 from ecrate.store.dump import TABLES
 from ecrate.store.engines import open_database
 from ecrate.store.images import ImageReferences
 from ecrate.store.lifecycle import DuePolicy
+from ecrate.store.scans import Outcome
 from ecrate.store.sqlite import migrate
 from tests.store.test_schema import SETUP
 from tests.support.images import make_image
@@ -59,6 +65,13 @@ ARGUMENTS: dict[str, object] = {
     "str | None": "v1",
     "tuple[int, str]": (0, ""),
     "Collection[int]": [1],
+    "Feed": Feed(1, 1.0, "source"),
+    "Iterable[NewAdvisory]": [NewAdvisory("A-1", 1.0, "{}", [("PyPI", "one", "{}")])],
+    "Iterable[int]": [1],
+    "Iterable[tuple[int, bytes, Mapping[str, int]]]": [(1, b"findings", {"HIGH": 1})],
+    "Outcome": Outcome("COMPLETE", "done", {"HIGH": 1}, 1, 1.0),
+    "ScanPlan": ScanPlan("ENHANCED", "CONTINUOUS_SCAN"),
+    "ScanningConfiguration": ScanningConfiguration(rules=(ScanningRule("SCAN_ON_PUSH", ("*",)),)),
     "Sequence[int]": [1],
     "Sequence[str]": ["d1"],
     "list[str]": ["k1"],
@@ -67,10 +80,12 @@ ARGUMENTS: dict[str, object] = {
     "tuple[str, bytes]": ("claim", b"state"),
     "bytes": b"state",
     "Sequence[Verdict]": [VERDICT],
+    "AppliedBundle": AppliedBundle("b1", 0.0, is_done=True),
     "BlobRow": BlobRow(1, DIGEST, "k1", 1, is_lost=False, is_forgotten=False),
     "Count": COUNTS[0],
     "Digest": DIGEST,
     "DuePolicy": DuePolicy(1, REF, "{}"),
+    "DueSigning": DueSigning(1, REF, "i1", "arn", 0),
     "Image": Image(1, DIGEST, "t", None, 1, 0.0, None, None, 1, Storage("ACTIVE", None, None)),
     "Image | None": None,
     "Row | None": None,
@@ -95,12 +110,15 @@ ARGUMENTS: dict[str, object] = {
     "ImageReferences": ImageReferences([(1, "t")], [1], [("d2", "t")], [("i3", "t")]),
     "Manifest": parse_manifest(make_image().manifest.encode()),
     "Origin": Origin(ref=REF),
+    "PullGate": PullGate("enforce", needs_scan=True),
     "PullTimeExclusion": PullTimeExclusion("arn", 0.0),
     "RegistryRef": REGISTRY,
     "RepositoryRef": REF,
     "RepositorySettings": RepositorySettings(),
     "Rule": Rule("up", "a.example", None, "ROOT", None, None, 0.0, 0.0),
     "Sequence[tuple[str, bool]]": [("d1", True)],
+    "SigningConfiguration": SigningConfiguration([SigningRule("arn")]),
+    "tuple[str, str] | None": ("code", "reason"),
     "Storage": Storage("ARCHIVED", 1.0, None),
     "TagMutability": TagMutability(),
     "Template": Template("ROOT", (), 0.0, 0.0),

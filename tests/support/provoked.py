@@ -50,11 +50,17 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
     ("*", "KmsException"): "there is no KMS here: type and key are remembered, nothing encrypted",
     ("*", "ValidationException"): (
         "what is malformed is an InvalidParameterException; the states that ECR refuses so come "
-        "with scanning, signing and replication"
+        "with signing and replication"
     ),
     ("DeleteRegistryPolicy", INVALID): _NO_MEMBERS,
     ("DescribeRegistry", INVALID): _NO_MEMBERS,
+    ("GetRegistryScanningConfiguration", INVALID): _NO_MEMBERS,
+    ("BatchGetRepositoryScanningConfiguration", NO_REPOSITORY): "it is a failure in the answer",
+    ("PutRegistryScanningConfiguration", "BlockedByOrganizationPolicyException"): (
+        "there are no organizations here"
+    ),
     ("GetRegistryPolicy", INVALID): _NO_MEMBERS,
+    ("GetSigningConfiguration", INVALID): _NO_MEMBERS,
     ("DeregisterPullTimeUpdateExclusion", "LimitExceededException"): "it only takes away",
     ("ListPullTimeUpdateExclusions", "LimitExceededException"): "it only reads",
     ("PutAccountSetting", "LimitExceededException"): "the settings are few and all known",
@@ -72,7 +78,18 @@ CANNOT_FAIL: Final[dict[tuple[str, str], str]] = {
 }
 
 
+# What is raised within, and caught: it is a failure in the answer.
+CAUGHT: Final = {("BatchGetRepositoryScanningConfiguration", NO_REPOSITORY)}
+# Where what cannot occur elsewhere does.
+EXCEPTIONS: Final = {
+    ("PutImageScanningConfiguration", "ValidationException"),
+    ("StartImageScan", "ValidationException"),
+}
+
+
 def reason_why_not(reasons: dict[tuple[str, str], str], operation: str, code: str) -> str | None:
+    if (operation, code) in EXCEPTIONS:
+        return None
     return reasons.get((operation, code)) or reasons.get(("*", code))
 
 
@@ -236,6 +253,39 @@ def _upstream_image(fault: Fault) -> Provocation:
     return provoke
 
 
+def _image_to_scan(account: Account) -> Members:
+    name = account.create()
+    account.push(name, "v1")
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _scan_again(account: Account) -> Members:
+    request = _image_to_scan(account)
+    account.call("StartImageScan", **request)
+    return request
+
+
+def _scan_an_index(account: Account) -> Members:
+    name = account.create()
+    account.put(name, make_index(account.push(name)), "v1")
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _scan_an_archived_image(account: Account) -> Members:
+    name = account.create()
+    image = account.push(name, "v1")
+    _archive(account, name, image.digest)
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _enhanced(prepare: Provocation) -> Provocation:
+    def provoke(account: Account) -> Members:
+        account.call("PutRegistryScanningConfiguration", scanType="ENHANCED", rules=[])
+        return prepare(account)
+
+    return provoke
+
+
 def _upstream_images(account: Account) -> Members:
     """Ask for one image more than a repository may have."""
     name = account.cache()
@@ -355,6 +405,12 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ("DeregisterPullTimeUpdateExclusion", "ExclusionNotFoundException"): _good(
         "DeregisterPullTimeUpdateExclusion"
     ),
+    ("DeleteSigningConfiguration", "SigningConfigurationNotFoundException"): _good(
+        "DeleteSigningConfiguration"
+    ),
+    ("DescribeImageSigningStatus", "ImageNotFoundException"): lambda account: sample(
+        "DescribeImageSigningStatus", repositoryName=account.create(), imageId={"imageTag": "v1"}
+    ),
     ("DescribeImages", "ImageNotFoundException"): _no_image,
     ("GetDownloadUrlForLayer", "LayerInaccessibleException"): _archived_layer,
     ("GetDownloadUrlForLayer", "LayersNotFoundException"): _in_one("GetDownloadUrlForLayer"),
@@ -364,6 +420,9 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ),
     ("GetRegistryPolicy", "RegistryPolicyNotFoundException"): _good("GetRegistryPolicy"),
     ("GetRepositoryPolicy", "RepositoryPolicyNotFoundException"): _in_one("GetRepositoryPolicy"),
+    ("GetSigningConfiguration", "SigningConfigurationNotFoundException"): _good(
+        "GetSigningConfiguration"
+    ),
     ("PutImage", "ImageAlreadyExistsException"): _image_again,
     ("PutImage", "ImageDigestDoesNotMatchException"): _other_digest,
     ("PutImage", "ImageTagAlreadyExistsException"): _tag_again,
@@ -376,6 +435,16 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ("RegisterPullTimeUpdateExclusion", "LimitExceededException"): _once_too_often(
         "RegisterPullTimeUpdateExclusion", "principalArn", _PRINCIPALS
     ),
+    ("DescribeImageScanFindings", "ImageNotFoundException"): _in_one("DescribeImageScanFindings"),
+    ("DescribeImageScanFindings", "ScanNotFoundException"): _image_to_scan,
+    ("PutImageScanningConfiguration", "ValidationException"): _enhanced(
+        _in_one("PutImageScanningConfiguration")
+    ),
+    ("StartImageScan", "ImageArchivedException"): _scan_an_archived_image,
+    ("StartImageScan", "ImageNotFoundException"): _in_one("StartImageScan"),
+    ("StartImageScan", "LimitExceededException"): _scan_again,
+    ("StartImageScan", "UnsupportedImageTypeException"): _scan_an_index,
+    ("StartImageScan", "ValidationException"): _enhanced(_image_to_scan),
     ("StartLifecyclePolicyPreview", "LifecyclePolicyNotFoundException"): _in_one(
         "StartLifecyclePolicyPreview"
     ),
@@ -480,6 +549,9 @@ FAILED: Final[dict[tuple[str, str], Provocation]] = {
     ("BatchGetImage", "UpstreamAccessDenied"): _upstream_image(refusing(403)),
     ("BatchGetImage", "UpstreamTooManyRequests"): _upstream_image(refusing(429)),
     ("BatchGetImage", "UpstreamUnavailable"): _upstream_image(refusing(500)),
+    ("BatchGetRepositoryScanningConfiguration", "REPOSITORY_NOT_FOUND"): lambda _: {
+        "repositoryNames": [UNKNOWN]
+    },
     ("BatchGetImage", "ImageInaccessible"): _image_ids({"imageTag": "v1"}, is_archived=True),
     ("BatchDeleteImage", "ImageReferencedByManifestList"): _listed_image,
     ("BatchCheckLayerAvailability", "InvalidLayerDigest"): _layer_digest("sha256:x"),

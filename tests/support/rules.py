@@ -41,6 +41,7 @@ _VALUES: Final[dict[str, Any]] = {
     "imageManifest": make_image().manifest,
     "imageTag": "v1",
     "kmsKey": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/one",
+    "imageId": {"imageTag": "v1"},
     "layerDigest": DIGEST,
     "layerDigests": [DIGEST],
     "lifecyclePolicy": _LIFECYCLE,
@@ -59,6 +60,7 @@ _VALUES: Final[dict[str, Any]] = {
     "upstreamRegistry": "ecr-public",
     "upstreamRegistryUrl": "public.ecr.aws",
     "upstreamRepositoryPrefix": "no",
+    "signingProfileArn": f"arn:aws:signer:us-east-1:{ACCOUNT}:/signing-profiles/one",
     "uploadId": "01234567-89ab-cdef-0123-456789abcdef",
     "value": "ENABLED",
 }

@@ -20,10 +20,14 @@ _LOCAL_COMMANDS: Final = (
     "unlock",
     "gc",
     "fsck",
+    "signing",
+    "gate",
+    "bundle",
     "backup",
     "restore",
     "migrate",
     "import",
+    "advisories",
     "completion",
 )
 _CALLING_COMMANDS: Final = (
@@ -33,6 +37,7 @@ _CALLING_COMMANDS: Final = (
     "copy",
     "ls",
     "inspect",
+    "verify",
     "diff",
     "du",
     "tag",

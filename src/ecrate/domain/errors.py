@@ -208,6 +208,47 @@ class LimitExceeded(EcrateError):
 
 
 @dataclass(eq=False)
+class ScanNotFound(EcrateError):
+    text = (
+        "Image scan does not exist for the image with '{{imageDigest:'{image_digest}', "
+        "imageTag:'{image_tag}'}}' in the repository with name '{repository_name}' in the "
+        "registry with id '{registry_id}'"
+    )
+    image_digest: str
+    image_tag: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class UnsupportedImageType(EcrateError):
+    text = (
+        "The operation requires an image manifest: the manifest of the image with digest "
+        "'{image_digest}' in the repository with name '{repository_name}' is of another type"
+    )  # [A]
+    image_digest: str
+    repository_name: str
+
+
+@dataclass(eq=False)
+class ImageArchived(EcrateError):
+    text = (
+        "The image with digest '{image_digest}' in the repository with name "
+        "'{repository_name}' is archived"
+    )  # [A]
+    image_digest: str
+    repository_name: str
+
+
+@dataclass(eq=False)
+class ValidationFailed(EcrateError):
+    """The request is well formed, and cannot be done as things are."""
+
+    text = "{detail}"
+    detail: str
+
+
+@dataclass(eq=False)
 class ImageNotFound(EcrateError):
     text = (
         "The image with imageId {{imageDigest:'{image_digest}', imageTag:'{image_tag}'}} does not "
@@ -466,6 +507,51 @@ class AuditUnavailable(EcrateError):
     """A line of the audit log cannot be written: nothing is acknowledged without one."""
 
     text = "The audit log cannot be written, so that nothing may be changed."
+
+
+@dataclass(eq=False)
+class SigningConfigurationNotFound(EcrateError):
+    text = "Signing configuration does not exist in the registry with id '{registry_id}'"  # [A]
+    registry_id: str
+
+
+@dataclass(eq=False)
+class SigningFailed(EcrateError):
+    """An image, or a bundle, cannot be signed."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
+class PullGateNotFound(EcrateError):
+    text = (
+        "The repository with name '{repository_name}' in the registry with id '{registry_id}' has "
+        "no pull gate"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class PullRefused(EcrateError):
+    """The repository's pull gate keeps the image from being pulled."""
+
+    text = (
+        "The image with digest '{image_digest}' may not be pulled from the repository with name "
+        "'{repository_name}': {reason}"
+    )
+    image_digest: str
+    repository_name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class BundleRefused(EcrateError):
+    """A bundle is not what it should be, or not one to take over now."""
+
+    text = "{problem}"
+    problem: str
 
 
 @dataclass(eq=False)

@@ -14,6 +14,8 @@ from ecrate.operations.core import Core
 from ecrate.operations.events import publish_events
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.pull_through.imports import run_imports
+from ecrate.operations.scanning import Scanner, ScanSettings
+from ecrate.operations.signing import run_signing
 from ecrate.settings import Settings
 
 # benchmarks/throttle.py shows that pushes hardly notice it, benchmarks/collection.py its rate.
@@ -34,7 +36,15 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
         ),
         Job("events", settings.events_every, _publish),
         Job("imports", _IMPORTS_EVERY, run_imports),
+        Job("scans", settings.scan_every, Scanner(_scan_settings(settings)).run),
+        Job("signing", settings.events_every, run_signing),
     ]
+
+
+def _scan_settings(settings: Settings) -> ScanSettings:
+    # ECR has no bills of materials, so where its ways alone count there are none.
+    has_sboms = settings.scan_sboms and settings.parity != "ecr"
+    return ScanSettings(settings.scan_size, settings.scan_command, has_sboms)
 
 
 def _take_collector_lease(core: Core, _: str, holder: str) -> bool:

@@ -64,6 +64,12 @@ def _forget(core: Core) -> bool:
         return store.delete_old_events(tx, before, _BATCH) == _BATCH
 
 
+def begin_following(tx: Transaction, reader: str) -> None:
+    """Let a reader that is new begin with what is published from now on."""
+    if store.find_reader(tx, reader) is None:
+        store.put_reader(tx, reader, store.find_last_position(tx))
+
+
 def follow_events(
     core: Core, reader: str, take: Callable[[Transaction, Sequence[Event]], None]
 ) -> bool:

@@ -19,6 +19,7 @@ from ecrate.domain.errors import (
     LayersNotFound,
     LimitExceeded,
     ManifestDamaged,
+    PullRefused,
     ReferencedImagesNotFound,
     StorageFull,
     StoreUnavailable,
@@ -28,15 +29,19 @@ from ecrate.domain.images import Image, Manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
+from ecrate.domain.scanning import Scan
 from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.events import note_image_action
+from ecrate.operations.gates import check_pull
 from ecrate.operations.registry import is_pull_recorded
+from ecrate.operations.scan_plans import scan_pushed_image
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store.database import Transaction
 from ecrate.store.layers import list_blob_ids
 from ecrate.store.repositories import add_to_image_count
+from ecrate.store.scans import find_scans
 
 _LOG: Final = logging.getLogger("ecrate")
 _RECORD_PULLS_EVERY: Final = 3600.0
@@ -53,10 +58,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ImageDetail:
-    """An image with its tags in lexical order."""
+    """An image with its tags in lexical order, and its last scan, if there was any."""
 
     image: Image
     tags: Sequence[str]
+    scan: Scan | None = None
 
 
 def put_image(
@@ -125,7 +131,10 @@ def insert_image(
     restore_images(tx, children, core.clock())  # [A]
     count_image(core, tx, repository)
     size = max((child.size for child in children), default=manifest.size)
-    return store.insert_image(tx, repository.id, manifest, references, size=size, now=core.clock())
+    now = core.clock()
+    image_id = store.insert_image(tx, repository.id, manifest, references, size=size, now=now)
+    scan_pushed_image(tx, repository, image_id, manifest, now)
+    return image_id
 
 
 def find_references(
@@ -196,12 +205,17 @@ def check_tag_count(core: Core, repository: Repository, digest: Digest, count: i
 
 def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId) -> Image:
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
-    `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
+    `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived, or `PullRefused` by
+    the repository's gate.
     """
     with core.database.look() as tx:
         found, row = store.open_image(tx, ref, image_id)
         repository = admit(tx, caller, ref, "BatchGetImage", found)
-    return _active(core, _checked(row, repository, image_id))
+    image = _active(core, _checked(row, repository, image_id))
+    if repository.has_gate:
+        core.database.check_may_wait()
+        check_pull(core, caller, repository, image)
+    return image
 
 
 def find_images(
@@ -221,7 +235,23 @@ def find_images(
 
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        return [attempt(entry) for entry in image_ids]
+        found = [attempt(entry) for entry in image_ids]
+    if repository.has_gate:
+        core.database.check_may_wait()
+        return [_gated(core, caller, repository, one) for one in found]
+    return found
+
+
+def _gated(
+    core: Core, caller: Caller, repository: Repository, entry: Image | EcrateError
+) -> Image | EcrateError:
+    if isinstance(entry, EcrateError):
+        return entry
+    try:
+        check_pull(core, caller, repository, entry)
+    except (PullRefused, ImageNotFound) as error:
+        return error
+    return entry
 
 
 def _active(core: Core, image: Image) -> Image:
@@ -285,7 +315,7 @@ def describe_images(
         for image_id in image_ids:
             image = find_existing(tx, repository, image_id)
             found[image.id] = image
-        return [_detail(tx, image) for image in found.values()]
+        return _details(tx, [*found.values()])
 
 
 def list_image_details(
@@ -308,7 +338,7 @@ def list_image_details(
         images = store.list_images(
             tx, repository.id, status, start, limit + 1, storage=storage, now=core.clock()
         )
-        page = [_detail(tx, image) for image in images[:limit]]
+        page = _details(tx, images[:limit])
     if len(images) <= limit:
         return page, None
     return page, Position(repository.id, page[-1].image.id)
@@ -381,7 +411,7 @@ def update_image_storage_class(
         updated = find_existing(tx, repository, ImageId(image.digest))
         if updated.storage != image.storage:
             note_storage_class(tx, ref, updated, actor=caller.arn, now=now)
-        return _detail(tx, updated)
+        return _details(tx, [updated])[0]
 
 
 def note_storage_class(
@@ -421,5 +451,13 @@ def _checked(image: Image | None, repository: Repository, image_id: ImageId) -> 
     return image
 
 
-def _detail(tx: Transaction, image: Image) -> ImageDetail:
-    return ImageDetail(image, store.list_tags_of_image(tx, image.id) if image.tag_count else ())
+def _details(tx: Transaction, images: Sequence[Image]) -> list[ImageDetail]:
+    scans = find_scans(tx, [image.id for image in images])
+    return [
+        ImageDetail(
+            image,
+            store.list_tags_of_image(tx, image.id) if image.tag_count else (),
+            scans.get(image.id),
+        )
+        for image in images
+    ]

@@ -68,10 +68,11 @@ TABLES: Final = (
         "repositories",
         "id",
         "registry_id region name created_at tag_mutability tag_mutability_filters scan_on_push "
-        "encryption_type kms_key image_count is_locked",
+        "encryption_type kms_key image_count is_locked has_gate",
         identity=True,
     ),
     _table("repository_policies", "repository_id", "document"),
+    _table("pull_gates", "repository_id", "mode conditions updated_at"),
     _table("resource_tags", "repository_id key", "value"),
     _table("lifecycle_policies", "repository_id", "policy waits_since evaluated_at"),
     _table(
@@ -103,6 +104,17 @@ TABLES: Final = (
     _table("tags", "repository_id tag", "image_id checked_at etag"),
     _table("upstream_subjects", "repository_id subject", "checked_at"),
     _table("upstream_imports", "repository_id digest", "is_manifest not_before failures"),
+    _table("signing_configurations", "registry_id region", "rules updated_at"),
+    _table(
+        "image_signings",
+        "image_id profile_arn",
+        "status failure_code failure_reason attempts due_at",
+    ),
+    _table(
+        "applied_bundles",
+        "registry_id region source",
+        "bundle_id created_at is_done updated_at",
+    ),
     _table(
         "trash_repositories",
         "repository_id",
@@ -110,6 +122,23 @@ TABLES: Final = (
     ),
     _table("trash_bins", "repository_id", "bin_id"),
     _table("trash_images", "image_id", "tags deleted_at kept_until"),
+    _table("scanning_configurations", "registry_id region", "scan_type rules reconsidered"),
+    _table(
+        "scans",
+        "image_id",
+        "scan_type is_continuous status description requested_at completed_at feed "
+        "feed_updated_at counts",
+    ),
+    Table(
+        "scan_results",
+        ("image_id",),
+        ("inventory", "findings"),
+        binary=("inventory", "findings"),
+        page=20,
+    ),
+    _table("advisory_feed", "id", "number updated_at source"),
+    _table("advisories", "id since", "until modified content"),
+    _table("advisory_packages", "ecosystem name advisory_id since", "affected"),
     _table(
         "outbox", "id", "registry_id region repository kind actor happened_at detail", identity=True
     ),
