@@ -394,6 +394,11 @@ def refusal(tmp_path: Path, **variables: str) -> tuple[int, str]:
             id="secret-nowhere",
         ),
         pytest.param(
+            {"ECRATE_UPSTREAM_CA_BUNDLE": "/proc/none/ca.pem"},
+            "cannot use 'upstream_ca_bundle' /proc/none/ca.pem: No such file or directory",
+            id="no-bundle",
+        ),
+        pytest.param(
             {"ECRATE_AUDIT_LOG": "/proc/none/audit.log"},
             "cannot use 'audit_log' /proc/none/audit.log: No such file or directory",
             id="no-audit-log",

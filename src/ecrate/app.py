@@ -52,12 +52,8 @@ from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.store.watched import WatchedDatabase
-from ecrate.upstream.addresses import parse_networks
-from ecrate.upstream.choice import parse_hosts, parse_realms
 from ecrate.upstream.destinations import read_destinations
-from ecrate.upstream.http import Http
-from ecrate.upstream.registry import HttpUpstreams
-from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables
+from ecrate.upstream.opening import check_bundle, open_secrets, open_upstreams
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
 from ecrate.web.faults import PATH as FAULTS
@@ -209,6 +205,8 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
         blobs.check()
     with _usable("replication_destinations", settings.replication_destinations):
         read_destinations(settings.replication_destinations)
+    with _usable("upstream_ca_bundle", settings.upstream_ca_bundle):
+        check_bundle(settings.upstream_ca_bundle)
     audit = open_audit(settings, layout)
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):
@@ -390,28 +388,16 @@ def build_core(
 
 
 def _pull_through(settings: Settings, layout: Layout) -> PullThrough:
-    bundle = settings.upstream_ca_bundle
-    if bundle:
-        with _usable("upstream_ca_bundle", bundle), Path(bundle).open("rb"):
-            pass
-    client = Http(
-        seconds=settings.upstream_timeout,
-        networks=parse_networks(settings.upstream_networks),
-        bundle=bundle,
-    )
-    kind, _, place = settings.upstream_secrets.partition(":")
-    secrets: Secrets = (
-        SecretVariables(place, os.environ)
-        if kind == "env"
-        else SecretFiles(_path(settings.upstream_secrets, layout.data / "secrets"))
+    upstreams = open_upstreams(
+        hosts=settings.upstream_hosts,
+        networks=settings.upstream_networks,
+        realms=settings.upstream_realms,
+        bundle=settings.upstream_ca_bundle,
+        timeout=settings.upstream_timeout,
     )
     return PullThrough(
-        HttpUpstreams(
-            client,
-            allows=parse_hosts(settings.upstream_hosts),
-            realms=parse_realms(settings.upstream_realms),
-        ),
-        secrets,
+        upstreams,
+        open_secrets(settings.upstream_secrets, layout.data / "secrets", os.environ),
         layout.fetches,
         recheck=settings.upstream_recheck,
         claim=settings.upstream_timeout + _CLAIM_BEYOND,

@@ -39,7 +39,7 @@ def _table(name: str, keys: str, others: str = "", *, identity: bool = False) ->
     return Table(name, tuple(keys.split()), tuple(others.split()), has_identity=identity)
 
 
-LEFT_OUT: Final = ("schema_version", "uploads", "garbage", "leases", "collected")
+LEFT_OUT: Final = ("schema_version", "uploads", "garbage", "leases", "collected", "upstream_claims")
 TABLES: Final = (
     _table("installation", "id"),
     _table("secret", "fingerprint"),

@@ -41,4 +41,11 @@ CREATE TABLE upstream_imports (
 );
 CREATE INDEX upstream_imports_by_time ON upstream_imports (not_before);
 
+-- Which process fetches something right now; the holder is the name of the file it comes into.
+CREATE TABLE upstream_claims (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    holder TEXT COLLATE "C" NOT NULL,
+    expires_at DOUBLE PRECISION NOT NULL
+);
+
 UPDATE schema_version SET version = 9;

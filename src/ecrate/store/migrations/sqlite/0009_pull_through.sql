@@ -41,4 +41,11 @@ CREATE TABLE upstream_imports (
 );
 CREATE INDEX upstream_imports_by_time ON upstream_imports (not_before);
 
+-- Which process fetches something right now; the holder is the name of the file it comes into.
+CREATE TABLE upstream_claims (
+    name TEXT PRIMARY KEY,
+    holder TEXT NOT NULL,
+    expires_at REAL NOT NULL
+);
+
 UPDATE schema_version SET version = 9;
