@@ -17,6 +17,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.clients import miss
+from tests.support.disks import Ballast
 from tests.support.images import OCI_MANIFEST, MadeImage, digest_of, make_image
 from tests.support.server import Server, running_server
 
@@ -26,36 +27,15 @@ TEXT = "There is no space left on the server's disk."
 CONTENT = os.urandom(8 * MIB)
 
 
-@dataclass(frozen=True)
-class SmallDisk:
-    """A filesystem of `SIZE` bytes."""
-
-    root: Path
-
-    @property
-    def free(self) -> int:
-        told = os.statvfs(self.root)
-        return told.f_bavail * told.f_bsize
-
-    def fill(self, *, but: int) -> None:
-        """Leave `but` bytes free."""
-        with (self.root / "ballast").open("ab") as ballast:
-            if self.free > but:
-                os.posix_fallocate(ballast.fileno(), ballast.tell(), self.free - but)
-
-    def clear(self) -> None:
-        (self.root / "ballast").unlink()
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+def disk(tmp_path: Path) -> Iterator[Ballast]:
     if os.geteuid() != 0:
         miss("mounting a small disk needs root")
     words = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "ecrate-test", str(tmp_path)]
     mounted = subprocess.run(words, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         miss(f"a small disk cannot be mounted: {mounted.stderr}")
-    yield SmallDisk(tmp_path)
+    yield Ballast(tmp_path)
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
@@ -64,7 +44,7 @@ class Shop:
     """A server on a small disk, with a repository `shop` that has images `v0` to `v4`."""
 
     server: Server
-    disk: SmallDisk
+    disk: Ballast
     http: httpx.Client
     images: tuple[MadeImage, ...]
 
@@ -93,7 +73,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(disk: SmallDisk) -> Iterator[Shop]:
+def shop(disk: Ballast) -> Iterator[Shop]:
     images = tuple(make_image(MIB // 2) for _ in range(5))
     with running_server(disk.root / "data") as server, server.http() as http:
         server.ecr().create_repository(repositoryName="shop")

@@ -58,6 +58,11 @@ class Settings:
     audit_log: str = ""
     audit_log_size: int = 100 * 1024 * 1024
     audit_log_kept: int = 10
+    log_format: str = "console"
+    log_requests: bool = False
+    traces: str = ""
+    metrics: str = "loopback"
+    metrics_repositories: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
     shutdown_grace: float = 30.0
@@ -240,6 +245,12 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "rate_limits": (_rates, f"ecr, off, or OPERATION=RATE,... of {', '.join(RATES)}"),
     "audit_log_size": (lambda size: 1000 <= size <= 10**12, "1000 to 10^12 bytes"),  # noqa: PLR2004
     "audit_log_kept": (lambda count: 1 <= count <= 1000, "1 to 1000 files"),  # noqa: PLR2004
+    "log_format": (_matches(r"console|json"), "console or json"),
+    "traces": (
+        _matches(r"|https?://[^/\s?#]+(/[^\s?#]*)?"),
+        "http://HOST[:PORT][/PATH] of an OTLP receiver",
+    ),
+    "metrics": (_matches(r"loopback|anyone|off"), "loopback, anyone or off"),
     "shutdown_grace": _seconds(0),
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -31,6 +31,7 @@ from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.faults import Faults
 from ecrate.web.hosts import Hosts
+from ecrate.web.metrics import OPERATION
 from ecrate.web.purpose import is_inspection
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
@@ -80,7 +81,7 @@ class AwsFront:
         except ConnectionError:
             raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
-            _LOG.exception("request %s failed", request_id)
+            _LOG.exception("request %s failed", request_id, extra={"request_id": request_id})
             return _refuse(request, SERVER_EXCEPTION, request_id)
         headers = {"x-amzn-RequestId": request_id, "Content-Type": CONTENT_TYPE}
         return Response(body=answer, headers=headers)
@@ -95,6 +96,7 @@ class AwsFront:
         async with self._bodies.read(request, limit) as (body, digest):
             self._signatures.check(request, signature, digest)
             operation = self._operation(target)
+            request[OPERATION] = operation.name
             if entry is None:
                 # AWS has no such error: all its operations are built.
                 raise FrontDoorError(
@@ -157,8 +159,15 @@ class AwsFront:
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
-        run = self._threads.read if entry.only_reads else self._threads.run
-        return await run(entry.handler, call)
+        return await self._how(entry, len(body))(entry.handler, call)
+
+    def _how(self, entry: Entry, size: int) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """Tell where to run an operation with a body of this size."""
+        if entry.only_reads:
+            return self._threads.read
+        if size <= entry.mostly_reads:
+            return self._threads.look
+        return self._threads.write if size <= entry.short_write else self._threads.run
 
     def _operation(self, target: str) -> Operation:
         operation = self._model.operations.get(target.removeprefix(self._prefix))

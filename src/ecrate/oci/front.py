@@ -13,12 +13,14 @@ from ecrate.oci import images, layers, referrers, tags
 from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge, get_token
 from ecrate.oci.errors import CODES, SERVER_ERROR, RegistryError, render
 from ecrate.oci.guard import Handler, guard
+from ecrate.oci.operations import OPERATIONS
 from ecrate.oci.request import RegistryRequest
 from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.faults import Faults
 from ecrate.web.hosts import Hosts
+from ecrate.web.metrics import OPERATION
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
@@ -81,7 +83,7 @@ class OciFront:
         except ConnectionError:
             raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
-            _LOG.exception("request %s failed", request_id)
+            _LOG.exception("request %s failed", request_id, extra={"request_id": request_id})
             if request.writer.output_size:
                 # Another answer would be taken for the rest of the one that has begun.
                 raise ConnectionAbortedError from None
@@ -102,7 +104,10 @@ class OciFront:
         caller, registry = await self._threads.read(authenticate, self._core, request)
         if route.kind == "nowhere":
             raise RegistryError(404, "NAME_INVALID", "There is nothing at this path of the API")
-        handler = HANDLERS.get((route.kind, request.method))
+        place = (route.kind, request.method)
+        handler = HANDLERS.get(place)
+        if place in OPERATIONS:
+            request[OPERATION] = OPERATIONS[place]
         if handler is None:
             raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
         if self._is_guarded:

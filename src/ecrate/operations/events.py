@@ -63,7 +63,7 @@ def follow_events(
         return False
     with core.database.write() as tx:
         if position is None:
-            store.put_reader(tx, reader, store.find_last_position(tx))
+            store.insert_reader(tx, reader, store.find_last_position(tx))
             return False
         if store.find_reader(tx, reader) != position:
             return True

@@ -143,7 +143,8 @@ def _downloadable_layer(
 
 def is_fading(core: Core, layer: Layer) -> bool:
     """Tell whether part of the layer's grace period is over."""
-    return core.clock() - layer.touched_at > _RENEW_EVERY
+    renew_after = min(_RENEW_EVERY, core.limits.layer_grace / 2)
+    return core.clock() - layer.touched_at > renew_after
 
 
 def renew_layers(core: Core, caller: Caller, ref: RepositoryRef, digests: Sequence[str]) -> None:
