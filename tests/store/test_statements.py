@@ -17,6 +17,7 @@ from ecrate.domain.images import Image, Storage, parse_manifest
 from ecrate.domain.layers import Upload
 from ecrate.domain.lifecycle import LifecycleImage, Verdict
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
+from ecrate.domain.pull_through import Rule
 from ecrate.domain.registry import PullTimeExclusion
 from ecrate.domain.repositories import RepositorySettings, TagMutability
 from ecrate.domain.scanning import ScanningConfiguration, ScanningRule, ScanPlan
@@ -108,6 +109,8 @@ ARGUMENTS: dict[str, object] = {
     "RegistryRef": REGISTRY,
     "RepositoryRef": REF,
     "RepositorySettings": RepositorySettings(),
+    "Rule": Rule("up", "a.example", None, "ROOT", None, None, 0.0, 0.0),
+    "Sequence[tuple[str, bool]]": [("d1", True)],
     "Storage": Storage("ARCHIVED", 1.0, None),
     "TagMutability": TagMutability(),
     "Template": Template("ROOT", (), 0.0, 0.0),

@@ -16,15 +16,17 @@ from tests.support.door import Account, part_of
 from tests.support.images import digest_of, make_image
 from tests.support.pushing import make_index
 from tests.support.rules import DIGEST, UNKNOWN, sample, violations
+from tests.support.upstream import Handler, arn_of, refusing, sending
 
 Members = dict[str, Any]
 Provocation = Callable[[Account], Members]
+Fault = Callable[[Handler], None]
 
 INVALID: Final = "InvalidParameterException"
 NO_REPOSITORY: Final = "RepositoryNotFoundException"
 SERVER: Final = "ServerException"
 
-_UPSTREAM: Final = "upstreams come with pull through cache rules, which are not built yet"
+_DELETES: Final = "nothing is deleted at an upstream"
 _NO_MEMBERS: Final = "the operation has no members that could be wrong"
 
 # What every operation of an AWS service may answer, though its model does not say so; and what
@@ -50,10 +52,6 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
         "what is malformed is an InvalidParameterException; the states that ECR refuses so come "
         "with signing and replication"
     ),
-    ("*", "UnableToGetUpstreamImageException"): _UPSTREAM,
-    ("*", "UnableToGetUpstreamLayerException"): _UPSTREAM,
-    ("*", "UnableToListUpstreamImageReferrersException"): _UPSTREAM,
-    ("BatchGetImage", "LimitExceededException"): _UPSTREAM,
     ("DeleteRegistryPolicy", INVALID): _NO_MEMBERS,
     ("DescribeRegistry", INVALID): _NO_MEMBERS,
     ("GetRegistryScanningConfiguration", INVALID): _NO_MEMBERS,
@@ -71,9 +69,9 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
 # The same for the failures within an answer.
 CANNOT_FAIL: Final[dict[tuple[str, str], str]] = {
     ("*", "KmsError"): "there is no KMS here",
-    ("*", "UpstreamAccessDenied"): _UPSTREAM,
-    ("*", "UpstreamTooManyRequests"): _UPSTREAM,
-    ("*", "UpstreamUnavailable"): _UPSTREAM,
+    ("BatchDeleteImage", "UpstreamAccessDenied"): _DELETES,
+    ("BatchDeleteImage", "UpstreamTooManyRequests"): _DELETES,
+    ("BatchDeleteImage", "UpstreamUnavailable"): _DELETES,
     ("BatchGetImage", "ImageReferencedByManifestList"): "an index keeps from deletes only",
     ("BatchDeleteImage", "ImageInaccessible"): "archived images can be deleted",
 }
@@ -243,6 +241,17 @@ def _preview_under_way(account: Account) -> Members:
     return request
 
 
+def _upstream_image(fault: Fault) -> Provocation:
+    """Ask for an image that upstream does not give."""
+
+    def provoke(account: Account) -> Members:
+        name = account.cache()
+        account.door.upstream.faults[f"/v2/{name}/manifests/v1"] = fault
+        return {"repositoryName": f"up/{name}", "imageIds": [{"imageTag": "v1"}]}
+
+    return provoke
+
+
 def _image_to_scan(account: Account) -> Members:
     name = account.create()
     account.push(name, "v1")
@@ -276,6 +285,55 @@ def _enhanced(prepare: Provocation) -> Provocation:
     return provoke
 
 
+def _upstream_images(account: Account) -> Members:
+    """Ask for one image more than a repository may have."""
+    name = account.cache()
+    digests = [account.door.upstream.add(name, make_image(10)).digest for _ in range(4)]
+    request = {"repositoryName": f"up/{name}"}
+    account.call("BatchGetImage", imageIds=[{"imageDigest": one} for one in digests[1:]], **request)
+    return {**request, "imageIds": [{"imageDigest": digests[0]}]}
+
+
+def _upstream_layer(account: Account) -> Members:
+    name = account.cache()
+    image = account.door.upstream.add(name, make_image(10), "v1")
+    ids = [{"imageTag": "v1"}]
+    account.call("BatchGetImage", repositoryName=f"up/{name}", imageIds=ids)
+    digest = image.config.digest
+    account.door.upstream.faults[f"/v2/{name}/blobs/{digest}"] = refusing(500)
+    return {"repositoryName": f"up/{name}", "layerDigest": digest}
+
+
+def _upstream_referrers(account: Account) -> Members:
+    name = account.cache()
+    image = account.door.upstream.add(name, make_image(10), "v1")
+    ids = [{"imageTag": "v1"}]
+    account.call("BatchGetImage", repositoryName=f"up/{name}", imageIds=ids)
+    account.door.upstream.faults[f"/v2/{name}/referrers/{image.digest}"] = refusing(500)
+    return {"repositoryName": f"up/{name}", "subjectId": {"imageDigest": image.digest}}
+
+
+def _rule(**members: Any) -> Provocation:
+    """Ask for a rule with these members."""
+    return lambda _: sample("CreatePullThroughCacheRule", **members)
+
+
+def _secret(operation: str, arn: Callable[[Account], str]) -> Provocation:
+    """Ask for a rule, or to change it, with a secret that is of no use."""
+
+    def provoke(account: Account) -> Members:
+        if operation.startswith("Update"):
+            account.cache("no")
+        return sample(operation, credentialArn=arn(account))
+
+    return provoke
+
+
+_SECRETS: Final[dict[str, Callable[[Account], str]]] = {
+    "SecretNotFoundException": lambda account: arn_of(account.id, "nowhere"),
+    "UnableToAccessSecretException": lambda _: arn_of("999999999999", "login"),
+    "UnableToDecryptSecretValueException": lambda account: account.secret("binary", b"\xff"),
+}
 _ONE_TO_THREE: Final = ["p/one", "p/two", "p/three"]
 _PRINCIPALS: Final = [f"arn:aws:iam::123456789012:user/{name}" for name in "abc"]
 
@@ -287,6 +345,35 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
         b"abc", b"def", digest=digest_of(b"abcdef")
     ),
     ("CompleteLayerUpload", "UploadNotFoundException"): _in_one("CompleteLayerUpload"),
+    ("BatchGetImage", "LimitExceededException"): _upstream_images,
+    ("BatchGetImage", "UnableToGetUpstreamImageException"): _upstream_image(sending(b"{}")),
+    ("CreatePullThroughCacheRule", "LimitExceededException"): _once_too_often(
+        "CreatePullThroughCacheRule", "ecrRepositoryPrefix", _ONE_TO_THREE
+    ),
+    ("CreatePullThroughCacheRule", "PullThroughCacheRuleAlreadyExistsException"): _again(
+        "CreatePullThroughCacheRule"
+    ),
+    ("CreatePullThroughCacheRule", "UnsupportedUpstreamRegistryException"): _rule(
+        upstreamRegistryUrl="registry.example"
+    ),
+    **{
+        (operation, code): _secret(operation, arn)
+        for operation in ("CreatePullThroughCacheRule", "UpdatePullThroughCacheRule")
+        for code, arn in _SECRETS.items()
+    },
+    ("DescribePullThroughCacheRules", "PullThroughCacheRuleNotFoundException"): lambda _: sample(
+        "DescribePullThroughCacheRules", "ecrRepositoryPrefixes"
+    ),
+    **{
+        (operation, "PullThroughCacheRuleNotFoundException"): _good(operation)
+        for operation in (
+            "DeletePullThroughCacheRule",
+            "UpdatePullThroughCacheRule",
+            "ValidatePullThroughCacheRule",
+        )
+    },
+    ("GetDownloadUrlForLayer", "UnableToGetUpstreamLayerException"): _upstream_layer,
+    ("ListImageReferrers", "UnableToListUpstreamImageReferrersException"): _upstream_referrers,
     ("CreateRepository", "InvalidTagParameterException"): lambda _: {
         "repositoryName": "one",
         "tags": _tags("aws:own"),
@@ -449,6 +536,9 @@ FAILED: Final[dict[tuple[str, str], Provocation]] = {
             "MissingDigestAndTag": _image_ids({}),
         }.items()
     },
+    ("BatchGetImage", "UpstreamAccessDenied"): _upstream_image(refusing(403)),
+    ("BatchGetImage", "UpstreamTooManyRequests"): _upstream_image(refusing(429)),
+    ("BatchGetImage", "UpstreamUnavailable"): _upstream_image(refusing(500)),
     ("BatchGetRepositoryScanningConfiguration", "REPOSITORY_NOT_FOUND"): lambda _: {
         "repositoryNames": [UNKNOWN]
     },

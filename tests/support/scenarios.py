@@ -147,6 +147,42 @@ def describe_repository_creation_templates(account: Account) -> None:
     account.call(operation, prefixes=["one"])
 
 
+def create_pull_through_cache_rule(account: Account) -> None:
+    given = sample(
+        "CreatePullThroughCacheRule",
+        *("upstreamRegistry", "upstreamRepositoryPrefix", "customRoleArn"),
+        credentialArn=account.secret("login"),
+    )
+    account.call("CreatePullThroughCacheRule", registryId=account.id, **given)
+
+
+def update_pull_through_cache_rule(account: Account) -> None:
+    account.cache("up")
+    given = sample("UpdatePullThroughCacheRule", "customRoleArn", ecrRepositoryPrefix="up")
+    account.call(
+        "UpdatePullThroughCacheRule",
+        registryId=account.id,
+        **given | {"credentialArn": account.secret("login")},
+    )
+
+
+def _of_a_rule(operation: str) -> Scenario:
+    def run(account: Account) -> None:
+        account.cache("up")
+        account.call(operation, registryId=account.id, ecrRepositoryPrefix="up")
+
+    return run
+
+
+def describe_pull_through_cache_rules(account: Account) -> None:
+    operation, given = "DescribePullThroughCacheRules", {"registryId": account.id, "maxResults": 1}
+    account.cache("one")
+    account.cache("two")
+    token = account.call(operation, **given)["nextToken"]
+    account.call(operation, nextToken=token, **given)
+    account.call(operation, ecrRepositoryPrefixes=["two", "one"])
+
+
 def _with_lifecycle_policy(operation: str) -> Scenario:
     def run(account: Account) -> None:
         name = account.create()
@@ -335,9 +371,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "BatchGetImage": batch_get_image,
     "BatchGetRepositoryScanningConfiguration": batch_get_repository_scanning_configuration,
     "CompleteLayerUpload": complete_layer_upload,
+    "CreatePullThroughCacheRule": create_pull_through_cache_rule,
     "CreateRepository": create_repository,
     "CreateRepositoryCreationTemplate": create_repository_creation_template,
     "DeleteLifecyclePolicy": _with_lifecycle_policy("DeleteLifecyclePolicy"),
+    "DeletePullThroughCacheRule": _of_a_rule("DeletePullThroughCacheRule"),
     "DeleteRegistryPolicy": _with_registry_policy("DeleteRegistryPolicy"),
     "DeleteRepository": _in_one("DeleteRepository", "force"),
     "DeleteRepositoryCreationTemplate": delete_repository_creation_template,
@@ -345,6 +383,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
     "DescribeImageScanFindings": describe_image_scan_findings,
     "DescribeImages": describe_images,
+    "DescribePullThroughCacheRules": describe_pull_through_cache_rules,
     "DescribeRegistry": _one("DescribeRegistry"),
     "DescribeRepositories": describe_repositories,
     "DescribeRepositoryCreationTemplates": describe_repository_creation_templates,
@@ -377,6 +416,8 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "TagResource": _for_resource("TagResource", tags=[{"Key": "stage", "Value": "test"}]),
     "UntagResource": _for_resource("UntagResource", tagKeys=["stage"]),
     "UpdateImageStorageClass": update_image_storage_class,
+    "UpdatePullThroughCacheRule": update_pull_through_cache_rule,
     "UpdateRepositoryCreationTemplate": update_repository_creation_template,
     "UploadLayerPart": upload_layer_part,
+    "ValidatePullThroughCacheRule": _of_a_rule("ValidatePullThroughCacheRule"),
 }

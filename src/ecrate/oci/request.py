@@ -24,7 +24,10 @@ T = TypeVar("T")
 
 @value
 class RegistryRequest:
-    """`ref` is the repository the path names, `reference` the tag, digest or upload id."""
+    """`ref` is the repository the path names, `reference` the tag, digest or upload id.
+
+    `namespace` is the registry that the client means, where it takes this one for a mirror.
+    """
 
     http: BaseRequest
     core: Core
@@ -34,6 +37,7 @@ class RegistryRequest:
     query: Query
     bodies: Bodies
     threads: Threads
+    namespace: str = ""
 
     @property
     def opens_for_push(self) -> Opener:

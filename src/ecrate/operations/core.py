@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from ecrate.blobs.port import BlobStore
 from ecrate.domain.layers import MAX_LAYER_SIZE
 from ecrate.domain.names import ALGORITHMS, RegistryRef
+from ecrate.operations.pull_through.seam import PullThrough
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.store.audit import AuditLog
@@ -38,6 +39,7 @@ class Limits:
     events_kept: float = 7 * 24 * 3600.0
     templates_per_registry: int = 100  # [A]
     pull_time_exclusions: int = 100
+    pull_through_rules: int = 50
     scan_pause: float = 0.0
 
 
@@ -82,7 +84,7 @@ class Core:
     `is_open` any access key speaks for its account (development mode); with `parity` what ecrate
     does beyond ECR is off; with `anonymous_pull` the nameless may do what policies
     allow to everybody. Without `rates`, calls are not limited,
-    and without `audit` none is recorded.
+    and without `audit` none is recorded; without `pull_through` nothing is fetched from elsewhere.
     """
 
     database: Database
@@ -97,6 +99,7 @@ class Core:
     limits: Limits = field(default_factory=Limits)
     rates: RateLimits | None = None
     audit: AuditLog | None = None
+    pull_through: PullThrough | None = None
     manifests: ManifestCache = field(default_factory=lambda: ManifestCache(16 * 1024 * 1024))
 
     @property

@@ -100,7 +100,7 @@ def put_image(
         if image is not None and is_archived:
             # AWS: user guide, "Archiving images": pushed again, an image is active again.
             restore_images(tx, [image], core.clock())
-        image_id = _insert(core, tx, repository, manifest) if image is None else image.id
+        image_id = insert_image(core, tx, repository, manifest) if image is None else image.id
         for tag in moving:
             count = store.put_tag(tx, repository.id, tag, image_id, before=tagged[tag])
             check_tag_count(core, repository, manifest.digest, count)
@@ -111,9 +111,19 @@ def put_image(
             note_image_action(tx, ref, action, actor=actor or caller.arn, now=core.clock())
 
 
-def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
+def insert_image(
+    core: Core,
+    tx: Transaction,
+    repository: Repository,
+    manifest: Manifest,
+    *,
+    is_sparse: bool = False,
+) -> int:
+    """Store a manifest that is new to the repository and give its id; of one that `is_sparse`,
+    nothing has to be there yet. Raises as `find_references` does, and `LimitExceeded`.
+    """
     optional = {layer.digest.text for layer in manifest.layers if layer.is_foreign}
-    if core.sparse_manifests:
+    if core.sparse_manifests or is_sparse:
         optional |= {one.digest.text for one in (*manifest.layers, *manifest.children)}
     references, children = find_references(tx, repository, manifest, optional)
     restore_images(tx, children, core.clock())  # [A]

@@ -1,4 +1,4 @@
--- depends: 0007_events
+-- depends: 0009_pull_through
 
 -- A registry's scanning configuration; rules are JSON. What was reconsidered under it: the images up
 -- to this id.
