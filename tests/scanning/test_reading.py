@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import importlib
+import importlib.metadata
 import io
 import json
 import sqlite3
 import struct
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from collections.abc import Mapping
@@ -237,6 +239,20 @@ def test_packages_are_read(files: Files, expected: list[str]) -> None:
 
     assert names(found) == expected
     assert found.skipped == ()
+
+
+def test_what_pip_has_left_is_read() -> None:
+    installed = list(importlib.metadata.distributions(path=[sysconfig.get_path("purelib")]))
+    files = {
+        f"{SITE}/{one.name}-{one.version}.dist-info/METADATA": one.read_text("METADATA") or ""
+        for one in installed
+    }
+
+    found = read(layer({name: text.encode() for name, text in files.items()}))
+
+    expected = sorted((one.name, one.version) for one in installed)
+    assert [(one.name, one.version) for one in found.packages] == expected
+    assert len(expected) > 50
 
 
 @pytest.mark.parametrize(
