@@ -10,9 +10,12 @@ from ecrate.store.sqlite import migrate
 
 
 def lay_database(path: Path) -> None:
-    """Put a file where `migrate` would make it; the migrations run once in a process."""
-    path.write_bytes(_content())
-    path.chmod(0o600)
+    """Do as `migrate` does; where there is no file yet, the migrations run once in a process."""
+    if path.exists():
+        migrate(path)
+    else:
+        path.write_bytes(_content())
+        path.chmod(0o600)
 
 
 @functools.cache
