@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -125,6 +126,7 @@ def start_server(
     """
     words = ["serve", "--port", "0", "--data", str(data), *arguments]
     variables = {**plain_environment(), **(env or {})}
+    process: subprocess.Popen[str] | warm.Process
     if within:
         process = subprocess.Popen(
             [*within, sys.executable, "-m", "ecrate", *words],
