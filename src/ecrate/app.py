@@ -29,6 +29,8 @@ from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
 from ecrate.blobs.watched import WatchedBlobs
+from ecrate.console.front import Console
+from ecrate.console.request import PATH as CONSOLE
 from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
@@ -496,6 +498,14 @@ async def _work(
         ]
     streams = EventStreams(core, threads, every=settings.events_every, most=settings.event_streams)
     answer = tracing.around if tracing is not None else _plainly
+    console = Console(
+        core,
+        hosts,
+        bodies,
+        threads,
+        lifetime=settings.console_session,
+        streams=settings.event_streams,
+    )
     doors = Doors(
         [
             *([] if faults is None else [(FAULTS, faults)]),
@@ -505,13 +515,14 @@ async def _work(
             ("/readyz", Readiness(core, threads)),
             *scrape,
             (EVENTS, streams),
+            *([(CONSOLE, console)] if settings.console else []),
             (
                 "/",
                 answer(AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
             ),
         ],
         observers,
-        on_stop=streams.stop,
+        on_stop=lambda: (streams.stop(), console.stop()),
     )
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)

@@ -52,6 +52,8 @@ class Settings:
     secret_file: str = ""
     new_secret: bool = False
     signing_profiles: str = ""
+    console: bool = True
+    console_session: float = 12 * 3600.0
     parity: str = ""
     sparse_manifests: bool = False
     anonymous_pull: bool = False
@@ -277,6 +279,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
         "http://HOST[:PORT][/PATH] of an OTLP receiver",
     ),
     "metrics": (_matches(r"loopback|anyone|off"), "loopback, anyone or off"),
+    "console_session": _seconds(60),
     "shutdown_grace": _seconds(0),
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),

@@ -187,8 +187,12 @@ def list_policies(core: Core, arn: str) -> tuple[list[str], list[str]]:
         return store.list_policy_names(tx, store.find_principal(tx, arn).id)
 
 
-def simulate(core: Core, arn: str, region: str, action: str, repository: str) -> Decision:
-    """Decide as a request would be decided, and say which statement did it."""
+def simulate(
+    core: Core, arn: str, region: str, action: str, repository: str, *, draft: str | None = None
+) -> Decision:
+    """Decide as a request would be decided, and say which statement did it; with the policy
+    `draft` in the place of the repository's own.
+    """
     with core.database.read() as tx:
         principal = store.find_principal(tx, arn)
         own = RegistryRef(principal.registry_id, region)
@@ -208,7 +212,7 @@ def simulate(core: Core, arn: str, region: str, action: str, repository: str) ->
             action.removeprefix("ecr:"),
             "*" if ref is None else ref.arn,
             policies=[
-                *parsed(found.policy, PolicyKind.REPOSITORY),
+                *parsed(found.policy if draft is None else draft, PolicyKind.REPOSITORY),
                 *parsed(found.registry_policy, PolicyKind.REGISTRY),
             ],
         )

@@ -315,7 +315,7 @@ def describe_images(
         for image_id in image_ids:
             image = find_existing(tx, repository, image_id)
             found[image.id] = image
-        return _details(tx, [*found.values()])
+        return describe_rows(tx, [*found.values()])
 
 
 def list_image_details(
@@ -338,7 +338,7 @@ def list_image_details(
         images = store.list_images(
             tx, repository.id, status, start, limit + 1, storage=storage, now=core.clock()
         )
-        page = _details(tx, images[:limit])
+        page = describe_rows(tx, images[:limit])
     if len(images) <= limit:
         return page, None
     return page, Position(repository.id, page[-1].image.id)
@@ -411,7 +411,7 @@ def update_image_storage_class(
         updated = find_existing(tx, repository, ImageId(image.digest))
         if updated.storage != image.storage:
             note_storage_class(tx, ref, updated, actor=caller.arn, now=now)
-        return _details(tx, [updated])[0]
+        return describe_rows(tx, [updated])[0]
 
 
 def note_storage_class(
@@ -451,7 +451,8 @@ def _checked(image: Image | None, repository: Repository, image_id: ImageId) -> 
     return image
 
 
-def _details(tx: Transaction, images: Sequence[Image]) -> list[ImageDetail]:
+def describe_rows(tx: Transaction, images: Sequence[Image]) -> list[ImageDetail]:
+    """Give the rows of images with their tags and scans."""
     scans = find_scans(tx, [image.id for image in images])
     return [
         ImageDetail(

@@ -8,7 +8,7 @@ holds: the policy, the image itself, and the images that a count keeps in its st
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
@@ -125,6 +125,20 @@ def start_lifecycle_policy_preview(
             store.finish_preview(tx, preview_id, "FAILED")
         raise
     return policy.text
+
+
+def judge_images(
+    core: Core, caller: Caller, ref: RepositoryRef, policy: LifecyclePolicy
+) -> tuple[Evaluation, Mapping[int, int]]:
+    """Evaluate a policy and keep nothing: give what it would do now, and the bytes of the images
+    concerned by their ids. It takes the permission to start a preview.
+    """
+    with core.database.read() as tx:
+        repository = open_repository(tx, caller, ref, "StartLifecyclePolicyPreview")
+        images = store.read_images(tx, repository.id)
+        evaluation = evaluate(images, policy.rules, core.clock())
+        ids = [verdict.image.id for verdict in evaluation.verdicts]
+        return evaluation, store.read_sizes(tx, ids)
 
 
 def _fill_preview(

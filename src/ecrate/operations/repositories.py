@@ -123,13 +123,20 @@ def delete_repository(core: Core, caller: Caller, ref: RepositoryRef, *, force: 
         return repository
 
 
-def lock_repository(core: Core, ref: RepositoryRef, *, is_locked: bool) -> None:
-    """Protect the repository and all in it from deletion, or no longer; for operators.
+def lock_repository(
+    core: Core, ref: RepositoryRef, *, is_locked: bool, caller: Caller | None = None
+) -> None:
+    """Protect the repository and all in it from deletion, or no longer; for operators, and for
+    a `caller` whose policies allow `ecr:LockRepository`.
 
     Raises `RepositoryNotFound`.
     """
     with core.database.write() as tx:
-        store.update_lock(tx, store.find_repository(tx, ref).id, is_locked=is_locked)
+        if caller is None:
+            repository = store.find_repository(tx, ref)
+        else:
+            repository = open_repository(tx, caller, ref, "LockRepository")
+        store.update_lock(tx, repository.id, is_locked=is_locked)
 
 
 def list_locked_repositories(core: Core) -> list[RepositoryRef]:

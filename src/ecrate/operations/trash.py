@@ -15,8 +15,10 @@ from typing import Final, TypeVar
 from ecrate.domain.errors import TrashNotFound
 from ecrate.domain.images import Manifest, parse_manifest
 from ecrate.domain.names import Digest, RepositoryRef
+from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.domain.trash import Origin, TrashedImage, TrashedRepository
+from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
 from ecrate.operations.images import check_tag_count, count_image, find_references
 from ecrate.operations.repositories import count_repository
@@ -71,15 +73,19 @@ def restore_repository(
     *,
     repository_id: int | None = None,
     name: str | None = None,
+    caller: Caller | None = None,
 ) -> Repository:
     """Let a deleted repository be there again, as `name` if given; of several of the name `ref`
-    the one with this id, or that was deleted last.
+    the one with this id, or that was deleted last. For operators, and for a `caller` whose policies
+    allow `ecr:RestoreRepository`.
 
     Its lifecycle policy is next carried out a period from now. Raises `TrashNotFound`,
     `RepositoryAlreadyExists`, `LimitExceeded`.
     """
     place = ref if name is None else RepositoryRef.parse(ref.registry, name)
     with core.database.write() as tx:
+        if caller is not None:
+            authorize(tx, caller, place.registry, "RestoreRepository", place.arn)
         taken = store.take_repository(tx, ref, repository_id, core.clock())
         if taken is None:
             raise TrashNotFound(ref.name, ref.registry.id)

@@ -18,6 +18,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 
 class AuditLog:
@@ -39,6 +40,15 @@ class AuditLog:
     def is_behind(self) -> bool:
         """Whether lines could not be written when they came."""
         return bool(self._owed)
+
+    def read_files(self) -> Iterator[BinaryIO]:
+        """Give the log's files to read, the newest first; none where it is a stream."""
+        if not isinstance(self._target, Path):
+            return
+        for number in range(self._kept + 1):
+            path = Path(f"{self._target}.{number}") if number else self._target
+            with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+                yield file
 
     def check(self) -> None:
         """Raise `OSError` where nothing can be written, as far as that can be told."""

@@ -17,6 +17,7 @@ _COLUMNS = (
 )
 _COUNT = 12
 _STEP = 500
+_LARGEST = 2**63 - 1
 _STATUS = {"TAGGED": " AND i.tag_count > 0", "UNTAGGED": " AND i.tag_count = 0", "ANY": ""}
 # Of the storage class; each asks for the time once, see `domain.images.Storage`.
 ACTIVE_IMAGE = "(i.status = 'ACTIVE' OR (i.status = 'ACTIVATING' AND i.activated_at <= ?))"
@@ -304,6 +305,25 @@ def list_images(
         repository_id,
         after,
         now,
+        limit,
+    )
+    return [_image(row) for row in rows]
+
+
+def list_named_images(
+    tx: Transaction, repository_id: int, pattern: str, before: int | None, limit: int
+) -> list[Image]:
+    """Give up to `limit` images, the newest first, those before the id `before`: with a pattern
+    of LIKE, which escapes by `!`, those that have a tag like it.
+    """
+    named = "SELECT image_id FROM tags WHERE repository_id = ? AND tag LIKE ? ESCAPE '!'"
+    tagged = f"AND i.id IN ({named}) " if pattern else ""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM images i WHERE i.repository_id = ? AND i.id < ? {tagged}"  # noqa: S608 - constants
+        "ORDER BY i.id DESC LIMIT ?",
+        repository_id,
+        _LARGEST if before is None else before,
+        *((repository_id, pattern) if pattern else ()),
         limit,
     )
     return [_image(row) for row in rows]

@@ -133,6 +133,16 @@ def read_images_again(
     return found
 
 
+def read_sizes(tx: Transaction, ids: Sequence[int]) -> dict[int, int]:
+    """Give, by id, the bytes of images."""
+    sizes: dict[int, int] = {}
+    for start in range(0, len(ids), _STEP):
+        some = ids[start : start + _STEP]
+        marks = ", ".join("?" * len(some))
+        sizes.update(tx.all(f"SELECT id, size FROM images WHERE id IN ({marks})", *some))  # noqa: S608 - places
+    return sizes
+
+
 def _images(tx: Transaction, condition: str, values: Sequence[object]) -> list[LifecycleImage]:
     among = f"(SELECT id FROM images WHERE {condition})"  # noqa: S608 - constants
     tags: dict[int, list[str]] = defaultdict(list)

@@ -138,6 +138,23 @@ def list_repositories(
     return [_repository(registry, row) for row in rows]
 
 
+def search_rows(
+    tx: Transaction, registry: RegistryRef, pattern: str, after: str, limit: int
+) -> list[Repository]:
+    """Do the same for those whose name is as the pattern of LIKE says, which escapes by `!`."""
+    rows = tx.all(
+        f"SELECT {_COLUMNS} FROM repositories "  # noqa: S608 - a constant
+        "WHERE registry_id = ? AND region = ? AND name > ? AND name LIKE ? ESCAPE '!' "
+        "ORDER BY name LIMIT ?",
+        registry.id,
+        registry.region,
+        after,
+        pattern,
+        limit,
+    )
+    return [_repository(registry, row) for row in rows]
+
+
 def update_tag_mutability(tx: Transaction, repository_id: int, mutability: TagMutability) -> None:
     tx.run(
         "UPDATE repositories SET tag_mutability = ?, tag_mutability_filters = ? WHERE id = ?",

@@ -43,7 +43,7 @@ class Doors:
         doors: Sequence[tuple[str, Handler]],
         observers: Sequence[Observer] = (),
         *,
-        on_stop: Callable[[], None] | None = None,
+        on_stop: Callable[[], object] | None = None,
     ) -> None:
         """`on_stop` ends those answers that would not end by themselves."""
         self._doors = doors
