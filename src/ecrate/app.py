@@ -522,7 +522,7 @@ async def _work(
             ),
         ],
         observers,
-        on_stop=lambda: (streams.stop(), console.stop()),
+        on_stop=[streams.stop, console.stop],
     )
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)

@@ -11,9 +11,10 @@ from aiohttp.web import Response
 
 from ecrate.console.request import ConsoleRequest, repository_path
 from ecrate.domain.errors import EcrateError, ImageNotFound, ScanNotFound
-from ecrate.domain.images import INDEX_TYPES, Descriptor, Manifest, parse_manifest
+from ecrate.domain.images import INDEX_TYPES, Descriptor, Manifest, Referrer, parse_manifest
 from ecrate.domain.names import ImageId
 from ecrate.domain.scanning import is_scannable
+from ecrate.domain.signing import SigningStatus
 from ecrate.operations import images, layers, scans, signing
 from ecrate.operations.deletions import batch_delete_image
 from ecrate.operations.referrers import list_image_referrers
@@ -69,12 +70,12 @@ def show_image(request: ConsoleRequest) -> Response:
     detail = images.describe_images(request.core, request.caller, request.ref, [image_id])[0]
     may = request.may(*_ON_IMAGE)
     content = _content(request, image_id) if "BatchGetImage" in may else Content()
-    referrers = []
+    referrers: list[Referrer] = []
     if "BatchGetImage" in may:
         referrers, _ = list_image_referrers(
             request.core, request.caller, request.ref, request.digest, limit=_REFERRERS
         )
-    signings = []
+    signings: list[SigningStatus] = []
     if "DescribeImageSigningStatus" in may:
         _, signings = signing.describe_image_signing_status(
             request.core, request.caller, request.ref, image_id
@@ -87,7 +88,7 @@ def show_image(request: ConsoleRequest) -> Response:
         image_path=repository_path(request.name, "image", request.digest),
         detail=detail,
         image=image,
-        status=image.storage.status_at(request.core.clock()),
+        storage=image.storage.status_at(request.core.clock()),
         is_scannable=is_scannable(image.media_type, image.artifact_media_type),
         content=content,
         referrers=referrers,
@@ -211,7 +212,7 @@ def show_findings(request: ConsoleRequest) -> Response:
         request.name,
         page=page,
         rows=rows,
-        status=status,
+        scan_status=status,
         description=description,
         severities=SEVERITIES,
         severity=severity,

@@ -43,9 +43,9 @@ class Doors:
         doors: Sequence[tuple[str, Handler]],
         observers: Sequence[Observer] = (),
         *,
-        on_stop: Callable[[], object] | None = None,
+        on_stop: Sequence[Callable[[], None]] = (),
     ) -> None:
-        """`on_stop` ends those answers that would not end by themselves."""
+        """What `on_stop` has ends those answers that would not end by themselves."""
         self._doors = doors
         self._observers = observers
         self._on_stop = on_stop
@@ -85,8 +85,8 @@ class Doors:
     def stop(self) -> None:
         """End each connection with the answer it is waiting for."""
         self._is_stopping = True
-        if self._on_stop is not None:
-            self._on_stop()
+        for stop in self._on_stop:
+            stop()
 
 
 class _Terse(logging.Filter):
