@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from hypothesis import settings
 
-from ecrate.store.sqlite import migrate
 from tests.support.clients import miss
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.seaweed import S3Server, find_weed, running_seaweed
 from tests.support.server import Server, running_server
+from tests.support.sqlite import lay_database
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
 # The same examples each time, however slow the machine is; nothing is kept between runs.
 settings.register_profile("ecrate", database=None, deadline=None, derandomize=True)
 settings.load_profile("ecrate")
+
+# Reading all authorities takes a client of httpx 20 ms, for connections without TLS, too.
+_HTTPX: Any = importlib.import_module("httpx._transports.default")
+_HTTPX.create_ssl_context = functools.cache(httpx.create_ssl_context)
 
 # `TEST_ENGINE=postgres` has all tests that use the common server, or a core of their own,
 # work on PostgreSQL.
@@ -84,7 +90,7 @@ def engine() -> str:
 def database_url(engine: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """The URL of a prepared database with nothing in it."""
     if engine == "sqlite":
-        migrate(tmp_path / "ecrate.db")
+        lay_database(tmp_path / "ecrate.db")
         yield f"sqlite://{tmp_path / 'ecrate.db'}"
     else:
         postgres: Postgres = request.getfixturevalue("postgres")

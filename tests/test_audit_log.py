@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
@@ -25,7 +24,7 @@ from tests.support.lifecycle import policy, rule
 from tests.support.policies import allow
 from tests.support.policies import policy as iam_policy
 from tests.support.registry import push_blob, push_image, start_upload, token_of, wait_until
-from tests.support.server import ACCOUNT, REGION, running_server
+from tests.support.server import ACCOUNT, REGION, SESSION, running_server
 from tests.support.signing import call
 from tests.support.watched import Watched
 
@@ -324,7 +323,7 @@ def test_session_is_recorded_with_its_role(watched: Watched) -> None:
     trust = iam_policy(allow("sts:AssumeRole", Principal={"AWS": root}))
     role = watched.iam("create-role", "ci", "--trust-policy", trust)["arn"]
     watched.iam("put-role-policy", "role/ci", "all", iam_policy(allow("ecr:*", Resource="*")))
-    sts = boto3.session.Session().client(
+    sts = SESSION.client(
         "sts",
         region_name=REGION,
         endpoint_url=watched.server.endpoint,
@@ -332,7 +331,7 @@ def test_session_is_recorded_with_its_role(watched: Watched) -> None:
         aws_secret_access_key=watched.server.secret,
     )
     made = sts.assume_role(RoleArn=role, RoleSessionName="run-1")["Credentials"]
-    session = boto3.session.Session().client(
+    session = SESSION.client(
         "ecr",
         region_name=REGION,
         endpoint_url=watched.server.endpoint,

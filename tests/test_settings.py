@@ -41,6 +41,7 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "registry_host": [("{account}.{region}.example:80", "{account}.{region}.example:80")],
     "public_url": [("", ""), ("https://x.example:8443/", "https://x.example:8443/")],
     "secret_file": [("/srv/secret", "/srv/secret")],
+    "signing_profiles": [("/srv/signing", "/srv/signing")],
     "new_secret": [("true", True)],
     "parity": [("", ""), ("ecr", "ecr")],
     "sparse_manifests": [("yes", True), (False, False)],
@@ -88,6 +89,15 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "scan_command": [("", ""), ("trivy '{layout}'", "trivy '{layout}'")],
     "events_every": [("0.1", 0.1)],
     "events_kept": [("1", 1.0)],
+    "event_streams": [("0", 0), (100_000, 100_000)],
+    "webhook_attempts": [("1", 1), (100, 100)],
+    "webhook_timeout": [("0.1", 0.1)],
+    "webhook_networks": [("", ""), ("10.0.0.0/8, ::1/128", "10.0.0.0/8, ::1/128")],
+    "webhook_ca_bundle": [("/srv/ca.pem", "/srv/ca.pem")],
+    "replication_destinations": [("/srv/to.toml", "/srv/to.toml")],
+    "replication_timeout": [("0.1", 0.1)],
+    "replication_patience": [("0", 0.0)],
+    "replication_ca_bundle": [("/srv/ca.pem", "/srv/ca.pem")],
 }
 SECONDS = ["-1", "nan", "inf", "1e10", "soon", True, [1]]
 BAD: dict[str, list[object]] = {
@@ -117,6 +127,7 @@ BAD: dict[str, list[object]] = {
     ],
     "public_url": ["x.example", "ftp://x", "https://x/path", "https://"],
     "secret_file": [5],
+    "signing_profiles": [5],
     "new_secret": ["new"],
     "parity": ["oci", "ECR"],
     "sparse_manifests": ["on and off"],
@@ -156,6 +167,15 @@ BAD: dict[str, list[object]] = {
     "scan_command": ["trivy", "trivy '{layout}"],
     "events_every": [*SECONDS, "0"],
     "events_kept": [*SECONDS, "0"],
+    "event_streams": ["-1", "100001", "few"],
+    "webhook_attempts": ["0", "101", "few"],
+    "webhook_timeout": [*SECONDS, "0"],
+    "webhook_networks": ["10.0.0.0/33", "everywhere", 5],
+    "webhook_ca_bundle": [5],
+    "replication_destinations": [5],
+    "replication_timeout": [*SECONDS, "0"],
+    "replication_patience": SECONDS,
+    "replication_ca_bundle": [5],
 }
 
 
@@ -372,6 +392,11 @@ def refusal(tmp_path: Path, **variables: str) -> tuple[int, str]:
             {"ECRATE_SECRET_FILE": "/proc/none/secret"},
             "cannot use 'secret_file' /proc/none/secret: No such file or directory",
             id="secret-nowhere",
+        ),
+        pytest.param(
+            {"ECRATE_UPSTREAM_CA_BUNDLE": "/proc/none/ca.pem"},
+            "cannot use 'upstream_ca_bundle' /proc/none/ca.pem: No such file or directory",
+            id="no-bundle",
         ),
         pytest.param(
             {"ECRATE_AUDIT_LOG": "/proc/none/audit.log"},

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from ecrate.aws.events import PATH as EVENTS
+from ecrate.aws.events import EventStreams
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
@@ -43,16 +45,15 @@ from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
-from ecrate.store import engines, identities, installation
+from ecrate.signers.profiles import Profiles
+from ecrate.store import engines, identities, installation, scans
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
+from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.store.watched import WatchedDatabase
-from ecrate.upstream.addresses import parse_networks
-from ecrate.upstream.choice import parse_hosts, parse_realms
-from ecrate.upstream.http import Http
-from ecrate.upstream.registry import HttpUpstreams
-from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables
+from ecrate.upstream.destinations import read_destinations
+from ecrate.upstream.opening import check_bundle, open_secrets, open_upstreams
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
 from ecrate.web.faults import PATH as FAULTS
@@ -87,6 +88,7 @@ class Layout:
     endpoint: Path
     restoring: Path
     fetches: Path
+    signing: Path
 
     @classmethod
     def of(cls, settings: Settings) -> Layout:
@@ -100,6 +102,7 @@ class Layout:
             endpoint=data / "endpoint",
             restoring=data / "restoring",
             fetches=data / "fetches",
+            signing=_path(settings.signing_profiles, data / "signing"),
         )
 
 
@@ -200,12 +203,20 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
         blobs = open_blobs(settings, layout)
         blobs.check()
+    with _usable("replication_destinations", settings.replication_destinations):
+        read_destinations(settings.replication_destinations)
+    with _usable("upstream_ca_bundle", settings.upstream_ca_bundle):
+        check_bundle(settings.upstream_ca_bundle)
     audit = open_audit(settings, layout)
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):
             audit.check()
     with usable_database(layout.database), engines.preparing(layout.database) as database:
         take_place(database, blobs, settings.blobs)
+        if not settings.database:
+            # The lock on the data directory is ours: a server that was killed has left them.
+            with database.write() as tx:
+                delete_leases(tx)
         seals = _prepare_secret(settings, layout, database)
         new_key = _make_root_key(settings.account_id, layout, database, seals)
     if settings.seed:
@@ -358,6 +369,8 @@ def build_core(
         rates=rates,
         audit=audit,
         pull_through=_pull_through(settings, layout),
+        profiles=Profiles(layout.signing),
+        findings=scans.find_counts,
         limits=Limits(
             repositories_per_registry=settings.repositories_per_registry,
             images_per_repository=settings.images_per_repository,
@@ -375,28 +388,16 @@ def build_core(
 
 
 def _pull_through(settings: Settings, layout: Layout) -> PullThrough:
-    bundle = settings.upstream_ca_bundle
-    if bundle:
-        with _usable("upstream_ca_bundle", bundle), Path(bundle).open("rb"):
-            pass
-    client = Http(
-        seconds=settings.upstream_timeout,
-        networks=parse_networks(settings.upstream_networks),
-        bundle=bundle,
-    )
-    kind, _, place = settings.upstream_secrets.partition(":")
-    secrets: Secrets = (
-        SecretVariables(place, os.environ)
-        if kind == "env"
-        else SecretFiles(_path(settings.upstream_secrets, layout.data / "secrets"))
+    upstreams = open_upstreams(
+        hosts=settings.upstream_hosts,
+        networks=settings.upstream_networks,
+        realms=settings.upstream_realms,
+        bundle=settings.upstream_ca_bundle,
+        timeout=settings.upstream_timeout,
     )
     return PullThrough(
-        HttpUpstreams(
-            client,
-            allows=parse_hosts(settings.upstream_hosts),
-            realms=parse_realms(settings.upstream_realms),
-        ),
-        secrets,
+        upstreams,
+        open_secrets(settings.upstream_secrets, layout.data / "secrets", os.environ),
         layout.fetches,
         recheck=settings.upstream_recheck,
         claim=settings.upstream_timeout + _CLAIM_BEYOND,
@@ -493,6 +494,7 @@ async def _work(
                 Scrape(core, metrics, threads, is_open=is_open, by_repository=by_repository),
             )
         ]
+    streams = EventStreams(core, threads, every=settings.events_every, most=settings.event_streams)
     answer = tracing.around if tracing is not None else _plainly
     doors = Doors(
         [
@@ -502,12 +504,14 @@ async def _work(
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
             *scrape,
+            (EVENTS, streams),
             (
                 "/",
                 answer(AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
             ),
         ],
         observers,
+        on_stop=streams.stop,
     )
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)

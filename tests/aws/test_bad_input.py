@@ -20,9 +20,11 @@ Refusal = tuple[int, str, str]
 
 WITHOUT_MEMBERS = {
     "DeleteRegistryPolicy",
+    "DeleteSigningConfiguration",
     "DescribeRegistry",
     "GetRegistryPolicy",
     "GetRegistryScanningConfiguration",
+    "GetSigningConfiguration",
 }
 
 

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import httpx
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.images import make_image
 from tests.support.policies import PULLING, allow, deny, open_to_all, policy
-from tests.support.server import ACCOUNT, REGION, Server, running_server
+from tests.support.server import ACCOUNT, REGION, SESSION, Server, running_server
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -44,7 +43,7 @@ class Office:
         return self.iam("create-access-key", made["arn"]) | made
 
     def client(self, service: str, key: Any, **more: str) -> Any:
-        return boto3.session.Session().client(
+        return SESSION.client(
             service,  # type: ignore[call-overload]
             region_name=REGION,
             endpoint_url=self.server.endpoint,

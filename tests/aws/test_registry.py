@@ -7,14 +7,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-import boto3
 import pytest
 
 from tests.support.images import make_image
 from tests.support.policies import allow, policy
 from tests.support.principals import assume_role, iam, make_user
 from tests.support.pushing import push_image
-from tests.support.server import ACCOUNT, REGION, Server, running_server
+from tests.support.server import ACCOUNT, REGION, SESSION, Server, running_server
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -277,7 +276,7 @@ def test_pull_of_an_excluded_roles_session_is_not_recorded(own_server: Server) -
     role_arn = iam(own_server, "create-role", "robot", "--trust-policy", trust)["arn"]
     iam(own_server, "put-role-policy", "role/robot", "only", PULL_ALL)
     credentials = assume_role(own_server, role_arn, "nightly")
-    robot = boto3.session.Session().client(
+    robot = SESSION.client(
         "ecr", region_name=REGION, endpoint_url=own_server.endpoint, **cast("Any", credentials)
     )
 

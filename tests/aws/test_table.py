@@ -61,13 +61,24 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         *KEEPING,
         *SECRETS,
         errors.ImageInaccessible,
+        errors.PullRefused,
     },
     "DescribeImageScanFindings": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
     },
+    "DescribeImageSigningStatus": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "DescribeImages": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
+    "DescribeImageReplicationStatus": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
@@ -113,7 +124,12 @@ WITHOUT_CODE: Final = {
     errors.MigrationFailed: "data is moved on the command line only",
     errors.HoldLost: "only commands on the data directory take holds",
     errors.TrashNotFound: "the trash is looked into on the command line only",
+    errors.WebhookNotFound: "webhooks are managed on the command line only",
     **dict.fromkeys(FETCHING, "told in the text of another error, or in a batch's failures"),
+    errors.SigningFailed: "images are signed behind a push, or on the command line",
+    errors.PullGateNotFound: "pull gates are set on the command line only",
+    errors.PullRefused: "an entry of a batch's failures only",
+    errors.BundleRefused: "bundles are made and taken over on the command line only",
     errors.LayerInUse: "ECR has no operation that deletes a layer; the registry door has",
 }
 

@@ -16,6 +16,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,7 +28,10 @@ from tests.cli.sample_service import SampleService
 from tests.support.aws_cli import AwsCli, Ran, aws_version_1, aws_version_2
 from tests.support.images import make_image
 from tests.support.samples import line_of
-from tests.support.server import Server, run_command
+from tests.support.server import Server, run_command, running_server
+
+if TYPE_CHECKING:
+    from types_boto3_ecr.client import ECRClient
 
 # The library of --query warns of a syntax that both programs take.
 pytestmark = pytest.mark.filterwarnings("ignore:deprecated string literal syntax")
@@ -70,9 +74,17 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def filled(server: Server) -> Server:
-    """Two repositories, the first with three images, one of them without a tag."""
-    ecr = server.ecr()
+def filled() -> Iterator[Server]:
+    """A server with two repositories, the first with three images, one of them without a tag.
+
+    Both programs list and print all there is, so nothing of other tests is to be there.
+    """
+    with tempfile.TemporaryDirectory() as made, running_server(Path(made) / "data") as server:
+        _fill(server.ecr())
+        yield server
+
+
+def _fill(ecr: ECRClient) -> None:
     ecr.create_repository(repositoryName="eq/one", tags=[{"Key": "team", "Value": "größe"}])
     ecr.create_repository(repositoryName="eq/two", imageTagMutability="IMMUTABLE")
     for tags in (["1", "latest"], ["2"], []):
@@ -93,7 +105,6 @@ def filled(server: Server) -> Server:
         ecr.put_image(repositoryName="eq/one", imageManifest=image.manifest)
         for tag in tags:
             ecr.put_image(repositoryName="eq/one", imageManifest=image.manifest, imageTag=tag)
-    return server
 
 
 @pytest.fixture(scope="session")
@@ -142,7 +153,7 @@ Compare = Callable[..., Pair]
 
 @pytest.fixture
 def compare(
-    run: Run,
+    plain_run: Run,
     folder: Path,
     filled: Server,
     record_property: Callable[[str, object], None],
@@ -150,13 +161,15 @@ def compare(
 ) -> Compare:
     """Run a line behind `ecr` with both programs; the summary of the test run counts it."""
     monkeypatch.chdir(folder)
+    for name, value in filled.env.items():
+        monkeypatch.setenv(name, value)
 
     def compare(aws: AwsCli, line: str, endpoint: str = filled.endpoint) -> Pair:
         words = shlex.split(line)
         # Releases before 2.13 know no variable for the address.
         address = [] if "--endpoint-url" in words else ["--endpoint-url", endpoint]
         record_property("compared command line", line)
-        return Pair(run("ecr", *words, *address), aws("ecr", *words, *address))
+        return Pair(plain_run("ecr", *words, *address), aws("ecr", *words, *address))
 
     return compare
 

@@ -21,7 +21,7 @@ from ecrate.operations.pull_through.images import find_image
 from ecrate.operations.pull_through.imports import run_imports
 from ecrate.operations.pull_through.layers import fetch_layer
 from ecrate.operations.pull_through.rules import create_pull_through_cache_rule
-from ecrate.store.leases import take_lease
+from ecrate.store.pull_through import take_claim
 from tests.support.core import CALLER, REGISTRY, START, Bench
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
 from tests.support.postgres import ENGINES
@@ -168,8 +168,8 @@ def test_process_takes_over_from_one_that_died(
     with cache.writing() as tx:
         row = tx.one("SELECT id FROM repositories")
         assert row is not None
-        name = f"fetch {row[0]} {layer.digest}"
-        assert take_lease(tx, name, "the-dead-one", cache.clock.now, 20.0)
+        name = f"{row[0]} {layer.digest}"
+        assert take_claim(tx, name, "the-dead-one", cache.clock.now, 20.0)
 
     fetch = begin(cache, layer.digest)
     time.sleep(0.3)
@@ -189,7 +189,7 @@ def test_nothing_is_left_of_a_fetch(cache: Bench, tmp_path: Path, image: MadeIma
 
     assert [*(tmp_path / "fetches").iterdir()] == []
     with cache.reading() as tx:
-        assert tx.all("SELECT name FROM leases") == []
+        assert tx.all("SELECT name FROM upstream_claims") == []
         assert tx.all("SELECT digest FROM missing_references WHERE digest = ?", layer.digest) == []
 
 
@@ -245,6 +245,17 @@ def test_list_is_imported_with_all_its_members(cache: Bench, upstream: Upstream)
     asked = len(upstream.asked)
     assert imported(cache) == 0
     assert len(upstream.asked) == asked
+
+
+def test_claims_of_the_dead_are_forgotten(cache: Bench) -> None:
+    with cache.writing() as tx:
+        take_claim(tx, "something", "the-dead-one", cache.clock.now, 20.0)
+    cache.clock.advance(21)
+
+    imported(cache)
+
+    with cache.reading() as tx:
+        assert tx.all("SELECT name FROM upstream_claims") == []
 
 
 def pushes(bench: Bench) -> list[tuple[str, str | None]]:

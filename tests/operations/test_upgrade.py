@@ -122,7 +122,7 @@ def test_upgrade_that_fails_leaves_the_data_as_it_was(tmp_path: Path) -> None:
     migrate(path)
 
     assert after == before
-    assert find_schema(path) == (SCHEMA_VERSION, 3)
+    assert find_schema(path) == (SCHEMA_VERSION, 11)
 
 
 def _schema(path: Path) -> list[tuple[object, ...]]:

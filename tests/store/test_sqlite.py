@@ -97,6 +97,7 @@ class Crowd:
     def __init__(self, database: SqliteDatabase) -> None:
         self._database = database
         self._pool = ThreadPoolExecutor(8)
+        self.has_refused = threading.Event()
 
     def run(self, blocks: Sequence[Callable[[Transaction], object]]) -> list[Future[None]]:
         """Write each block, the later ones begun while the first is at work; wait for all."""
@@ -114,6 +115,14 @@ class Crowd:
             wait_until(lambda: self._database.waiting == len(blocks) - 1)
             leave.set()
         return writes
+
+    def _write(self, block: Callable[[Transaction], object]) -> None:
+        try:
+            with self._database.write() as tx:
+                block(tx)
+        except BaseException:
+            self.has_refused.set()
+            raise
 
 
 def add(number: float) -> Callable[[Transaction], object]:
@@ -171,6 +180,32 @@ def test_commit_that_fails_fails_all_that_share_it(database: SqliteDatabase) -> 
     with database.write() as tx:
         add(5)(tx)
     assert value(database) == 5
+
+
+def test_refusal_waits_for_the_commit_of_what_it_has_seen(database: SqliteDatabase) -> None:
+    """It may tell of that: "it is there already" must be true by then, and stay so."""
+    crowd, has_failed = Crowd(database), threading.Event()
+    was_told_early: list[bool] = []
+
+    def fail_or_hold_the_commit_open(tx: Transaction) -> None:
+        if not has_failed.is_set():
+            has_failed.set()
+            fail(tx)
+        was_told_early.append(crowd.has_refused.wait(0.2))
+
+    block = fail_or_hold_the_commit_open
+    writes = crowd.run([add(1), block, block])
+
+    assert was_told_early == [False]
+    assert sorted(str(write.exception()) for write in writes) == ["None", "None", "of its own"]
+
+
+def test_refusal_that_has_seen_what_was_not_committed_fails_with_it(
+    database: SqliteDatabase,
+) -> None:
+    writes = Crowd(database).run([orphan, fail])
+
+    assert [type(write.exception()) for write in writes] == [sqlite3.OperationalError] * 2
 
 
 def test_transaction_that_sqlite_gave_up_fails_all_that_share_it(

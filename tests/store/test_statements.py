@@ -13,18 +13,24 @@ import pytest
 
 from ecrate import store
 from ecrate.domain.errors import EcrateError, StoreUnavailable
+from ecrate.domain.gates import PullGate
 from ecrate.domain.images import Image, Storage, parse_manifest
+from ecrate.domain.lanes import Lane, Task
 from ecrate.domain.layers import Upload
 from ecrate.domain.lifecycle import LifecycleImage, Verdict
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
 from ecrate.domain.pull_through import Rule
 from ecrate.domain.registry import PullTimeExclusion
+from ecrate.domain.replication import Backfill, BackfillResult, ReplicationRule
 from ecrate.domain.repositories import RepositorySettings, TagMutability
 from ecrate.domain.scanning import ScanningConfiguration, ScanningRule, ScanPlan
+from ecrate.domain.signing import DueSigning, SigningConfiguration, SigningRule
 from ecrate.domain.templates import Template
 from ecrate.domain.trash import Origin, TrashedImage
+from ecrate.domain.webhooks import Webhook
 from ecrate.store.advisories import Feed, NewAdvisory
 from ecrate.store.blobs import Garbage
+from ecrate.store.bundles import AppliedBundle
 from ecrate.store.checks import COUNTS, RELATIONS, BlobRow, ImageRow
 from ecrate.store.database import ConstraintError, Database
 from ecrate.store.dump import TABLES
@@ -43,6 +49,10 @@ DIGEST = Digest("sha256:" + "0" * 64)
 IMAGE = LifecycleImage(1, DIGEST, ("v1",), 0.0)
 VERDICT = Verdict(IMAGE, 1, "expire")
 UPLOAD = Upload("u2", 1, "p")
+LANE = Lane(1, "owner", "key", 0, Task(1, None, 0.0, {}))
+WEBHOOK = Webhook("w2", REGISTRY, "http://x", (), (), 0.0)
+RULE = ReplicationRule((REGISTRY,))
+BACKFILL = Backfill("b2", REGISTRY, REGISTRY, "PREPARING", ("", 0, ""), 0, 0, 0, False, 0.0, None)  # noqa: FBT003
 # What a parameter of this name and type gets, or of this type whatever its name.
 ARGUMENTS: dict[str, object] = {
     "blob_ids: Iterable[int]": [1],
@@ -55,6 +65,17 @@ ARGUMENTS: dict[str, object] = {
     "table: str": "images",
     "tag_status: str": "ANY",
     "bool": True,
+    "bool | None": True,
+    "float | None": 1.5,
+    "Backfill": BACKFILL,
+    "BackfillResult": BackfillResult(1, "one", "d1", "v1", "", None),
+    "Collection[str]": ["one", "two"],
+    "Lane": LANE,
+    "Mapping[str, Any]": {"a": 1},
+    "Sequence[ReplicationRule]": [RULE],
+    "Webhook": WEBHOOK,
+    "tuple[float, str]": (0.0, ""),
+    "tuple[str, int, str]": ("", 0, ""),
     "float": 1.5,
     "int": 1,
     "int | None": 1,
@@ -77,10 +98,12 @@ ARGUMENTS: dict[str, object] = {
     "tuple[str, bytes]": ("claim", b"state"),
     "bytes": b"state",
     "Sequence[Verdict]": [VERDICT],
+    "AppliedBundle": AppliedBundle("b1", 0.0, is_done=True),
     "BlobRow": BlobRow(1, DIGEST, "k1", 1, is_lost=False, is_forgotten=False),
     "Count": COUNTS[0],
     "Digest": DIGEST,
     "DuePolicy": DuePolicy(1, REF, "{}"),
+    "DueSigning": DueSigning(1, REF, "i1", "arn", 0),
     "Image": Image(1, DIGEST, "t", None, 1, 0.0, None, None, 1, Storage("ACTIVE", None, None)),
     "Image | None": None,
     "Row | None": None,
@@ -105,12 +128,15 @@ ARGUMENTS: dict[str, object] = {
     "ImageReferences": ImageReferences([(1, "t")], [1], [("d2", "t")], [("i3", "t")]),
     "Manifest": parse_manifest(make_image().manifest.encode()),
     "Origin": Origin(ref=REF),
+    "PullGate": PullGate("enforce", needs_scan=True),
     "PullTimeExclusion": PullTimeExclusion("arn", 0.0),
     "RegistryRef": REGISTRY,
     "RepositoryRef": REF,
     "RepositorySettings": RepositorySettings(),
     "Rule": Rule("up", "a.example", None, "ROOT", None, None, 0.0, 0.0),
     "Sequence[tuple[str, bool]]": [("d1", True)],
+    "SigningConfiguration": SigningConfiguration([SigningRule("arn")]),
+    "tuple[str, str] | None": ("code", "reason"),
     "Storage": Storage("ARCHIVED", 1.0, None),
     "TagMutability": TagMutability(),
     "Template": Template("ROOT", (), 0.0, 0.0),

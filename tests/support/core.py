@@ -26,8 +26,8 @@ from ecrate.operations.core import Core
 from ecrate.operations.seals import Seals
 from ecrate.store.database import Database, Transaction
 from ecrate.store.engines import open_database
-from ecrate.store.sqlite import migrate
 from tests.support.images import MadeImage, digest_of
+from tests.support.sqlite import lay_database
 
 REGISTRY = RegistryRef("123456789012", "us-east-1")
 CALLER = Caller(
@@ -131,7 +131,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         if not self.url:
-            migrate(self.folder / "ecrate.db")
+            lay_database(self.folder / "ecrate.db")
             self.url = f"sqlite://{self.folder / 'ecrate.db'}"
         self.database = self.engine(open_database(self.url, connections=4))
         blobs = self.blob_store

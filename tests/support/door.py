@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import httpx
 from botocore.config import Config
 from typing_extensions import override
@@ -32,7 +31,7 @@ from ecrate.web.threads import Threads
 from tests.support.answers import faults_of
 from tests.support.core import Bench, Clock, InterruptedDatabase
 from tests.support.images import MadeImage, make_image
-from tests.support.server import REGION
+from tests.support.server import REGION, SESSION
 from tests.support.serving import MIB, serving
 from tests.support.signing import CONTENT_TYPE, TARGET, error_of
 from tests.support.upstream import (
@@ -57,7 +56,6 @@ SMALL_LIMITS = Limits(
     pull_through_rules=2,
     scan_pause=60.0,
 )
-_SESSION = boto3.session.Session()
 _ACCOUNTS = itertools.count(100_000_000_000)
 
 
@@ -133,7 +131,7 @@ class Account:
     @functools.cached_property
     def ecr(self) -> ECRClient:
         """A boto3 client."""
-        return _SESSION.client(
+        return SESSION.client(
             "ecr",
             region_name=REGION,
             endpoint_url=str(self.door.http.base_url),

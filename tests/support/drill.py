@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import random
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -20,7 +18,7 @@ from typing_extensions import override
 from tests.support.audit import audit_data, audit_doors
 from tests.support.images import make_image
 from tests.support.pushers import MIB, ApiPusher, Churner, Place, Pusher, RegistryPusher
-from tests.support.server import Server, plain_environment, start_server
+from tests.support.server import Server, kill_group, plain_environment, start_server
 
 # The collector works all the time; nothing waits for it in quarantine, and little in the trash.
 SETTINGS = {
@@ -118,7 +116,7 @@ def kill_start(data: Path, seconds: float) -> None:
     process = _launch(data)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
-    _kill(process)
+    kill_group(process)
 
 
 def kill_start_at(data: Path, file: str) -> None:
@@ -127,7 +125,7 @@ def kill_start_at(data: Path, file: str) -> None:
     # The credentials come last; a file that was there too shortly to be seen is let go.
     while not ((data / file).exists() or (data / "credentials").exists()):
         assert process.poll() is None, f"the server ended without {file}"
-    _kill(process)
+    kill_group(process)
 
 
 def _launch(data: Path) -> subprocess.Popen[bytes]:
@@ -137,11 +135,6 @@ def _launch(data: Path) -> subprocess.Popen[bytes]:
         start_new_session=True,
         env={**plain_environment(), **SETTINGS},
     )
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _let_lease_expire(data: Path) -> None:

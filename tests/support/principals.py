@@ -6,9 +6,7 @@ import dataclasses
 import json
 from typing import Any
 
-import boto3
-
-from tests.support.server import REGION, Server
+from tests.support.server import REGION, SESSION, Server
 
 
 def iam(server: Server, *arguments: str) -> Any:
@@ -28,7 +26,7 @@ def make_user(server: Server, name: str, policy: str) -> Server:
 
 def assume_role(server: Server, role_arn: str, session: str) -> dict[str, str]:
     """Take a role; give the credentials as boto3's arguments."""
-    sts = boto3.session.Session().client(
+    sts = SESSION.client(
         "sts",
         region_name=REGION,
         endpoint_url=server.endpoint,

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
+from tests.support.server import SESSION
 
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
@@ -67,7 +67,7 @@ class S3Server:
 
     def client(self) -> S3Client:
         """Give a boto3 client of the store's owner."""
-        return boto3.session.Session().client(
+        return SESSION.client(
             "s3",
             region_name="us-east-1",
             endpoint_url=self.endpoint,

@@ -16,6 +16,7 @@ from ecrate.domain.upstream_errors import (
     UnableToDecryptSecretValue,
 )
 from ecrate.upstream.logins import Login
+from ecrate.upstream.opening import open_secrets
 from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables, find_login
 from tests.support.upstream import arn_of, put_secret
 
@@ -90,3 +91,21 @@ def test_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 def test_secret_is_not_shown() -> None:
     assert "a:b" not in repr(Login("me", "a:b"))
+
+
+@pytest.mark.parametrize("url", ["", "file://{folder}"], ids=["default", "file"])
+def test_setting_names_a_folder(tmp_path: Path, url: str) -> None:
+    put_secret(tmp_path, ACCOUNT, "docker-hub", VALUE)
+    default = Path("/nowhere") if url else tmp_path
+
+    secrets = open_secrets(url.format(folder=tmp_path), default, {})
+
+    assert find_login(secrets, REGISTRY, arn_of(ACCOUNT, "docker-hub")) == Login("me", "a:b")
+
+
+def test_setting_names_variables(tmp_path: Path) -> None:
+    variables = {"HUB_123456789012_US_EAST_1_DOCKER_HUB": json.dumps(VALUE)}
+
+    secrets = open_secrets("env:HUB_", tmp_path, variables)
+
+    assert find_login(secrets, REGISTRY, arn_of(ACCOUNT, "docker-hub")) == Login("me", "a:b")

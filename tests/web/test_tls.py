@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import boto3
 import httpx
 import pytest
 
@@ -37,7 +36,7 @@ from tests.support.registry import (
     wait_until,
     workers_of,
 )
-from tests.support.server import REGION, Server, running_server
+from tests.support.server import REGION, SESSION, Server, running_server
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -109,7 +108,7 @@ def https(secure: Server, pairs: Pairs) -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def secure_ecr(secure: Server, pairs: Pairs) -> ECRClient:
     """A boto3 client over TLS."""
-    return boto3.session.Session().client(
+    return SESSION.client(
         "ecr",
         region_name=REGION,
         endpoint_url=f"https://localhost:{secure.port}",

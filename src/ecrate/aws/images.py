@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _FAILURES: Final[dict[type[EcrateError], tuple[str, str | None]]] = {
     errors.ImageNotFound: ("ImageNotFound", "Requested image not found"),
     errors.ImageInaccessible: ("ImageInaccessible", None),
+    # The nearest of the codes that the model has.
+    errors.PullRefused: ("ImageInaccessible", None),
     errors.ImageTagDoesNotMatchDigest: ("ImageTagDoesNotMatchDigest", None),
     errors.ImageReferencedByManifestList: ("ImageReferencedByManifestList", None),
     errors.MissingDigestAndTag: ("MissingDigestAndTag", None),

@@ -14,9 +14,11 @@ from ecrate.aws import (
     pull_through,
     referrers,
     registry,
+    replication,
     repositories,
     scanning,
     scans,
+    signing,
     tagging,
     templates,
     tokens,
@@ -72,15 +74,21 @@ OPERATIONS: Final[dict[str, Entry]] = {
         templates.delete_repository_creation_template, short_write=_SHORT
     ),
     "DeleteRepositoryPolicy": Entry(policies.delete_repository_policy, short_write=_SHORT),
+    "DeleteSigningConfiguration": Entry(signing.delete_signing_configuration, short_write=_SHORT),
     "DeregisterPullTimeUpdateExclusion": Entry(
         registry.deregister_pull_time_update_exclusion, short_write=_SHORT
     ),
+    "DescribeImageReplicationStatus": Entry(
+        replication.describe_image_replication_status, only_reads=True
+    ),
     "DescribeImageScanFindings": Entry(scans.describe_image_scan_findings),
+    "DescribeImageSigningStatus": Entry(signing.describe_image_signing_status, only_reads=True),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
     "DescribePullThroughCacheRules": Entry(
         pull_through.describe_pull_through_cache_rules, only_reads=True
     ),
     "DescribeRegistry": Entry(registry.describe_registry, only_reads=True),
+    "DescribeReplicationBackfillResults": Entry(replication.describe_replication_backfill_results),
     "DescribeRepositories": Entry(repositories.describe_repositories, only_reads=True),
     "DescribeRepositoryCreationTemplates": Entry(
         templates.describe_repository_creation_templates, only_reads=True
@@ -95,12 +103,14 @@ OPERATIONS: Final[dict[str, Entry]] = {
         scanning.get_registry_scanning_configuration, only_reads=True
     ),
     "GetRepositoryPolicy": Entry(policies.get_repository_policy, only_reads=True),
+    "GetSigningConfiguration": Entry(signing.get_signing_configuration, only_reads=True),
     "InitiateLayerUpload": Entry(layers.initiate_layer_upload, short_write=_SHORT),
     "ListImageReferrers": Entry(referrers.list_image_referrers, only_reads=True),
     "ListImages": Entry(images.list_images, only_reads=True),
     "ListPullTimeUpdateExclusions": Entry(
         registry.list_pull_time_update_exclusions, only_reads=True
     ),
+    "ListReplicationBackfills": Entry(replication.list_replication_backfills),
     "ListTagsForResource": Entry(tagging.list_tags_for_resource, only_reads=True),
     "PutAccountSetting": Entry(registry.put_account_setting, short_write=_SHORT),
     "PutImage": Entry(images.put_image, short_write=_SHORT_DOCUMENT, body_limit=_MANIFEST),
@@ -111,12 +121,16 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "PutLifecyclePolicy": Entry(lifecycle.put_lifecycle_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryPolicy": Entry(policies.put_registry_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryScanningConfiguration": Entry(scanning.put_registry_scanning_configuration),
+    "PutReplicationConfiguration": Entry(replication.put_replication_configuration),
+    "PutSigningConfiguration": Entry(signing.put_signing_configuration, short_write=_SHORT),
     "RegisterPullTimeUpdateExclusion": Entry(
         registry.register_pull_time_update_exclusion, short_write=_SHORT
     ),
     "SetRepositoryPolicy": Entry(policies.set_repository_policy, short_write=_SHORT_DOCUMENT),
     "StartImageScan": Entry(scans.start_image_scan),
     "StartLifecyclePolicyPreview": Entry(lifecycle.start_lifecycle_policy_preview),
+    "StartReplicationBackfill": Entry(replication.start_replication_backfill),
+    "StopReplicationBackfill": Entry(replication.stop_replication_backfill),
     "TagResource": Entry(tagging.tag_resource, short_write=_SHORT),
     "UntagResource": Entry(tagging.untag_resource, short_write=_SHORT),
     "UpdateImageStorageClass": Entry(images.update_image_storage_class),

@@ -158,6 +158,14 @@ class GarbageNotFound(EcrateError):
 
 
 @dataclass(eq=False)
+class WebhookNotFound(EcrateError):
+    """Operators meet it only."""
+
+    text = "There is no webhook {webhook_id}; `ecrate webhook list` lists them"
+    webhook_id: str
+
+
+@dataclass(eq=False)
 class LifecyclePolicyNotFound(EcrateError):
     text = (
         "Lifecycle policy does not exist for the repository with name '{repository_name}' in the "
@@ -507,6 +515,51 @@ class AuditUnavailable(EcrateError):
     """A line of the audit log cannot be written: nothing is acknowledged without one."""
 
     text = "The audit log cannot be written, so that nothing may be changed."
+
+
+@dataclass(eq=False)
+class SigningConfigurationNotFound(EcrateError):
+    text = "Signing configuration does not exist in the registry with id '{registry_id}'"  # [A]
+    registry_id: str
+
+
+@dataclass(eq=False)
+class SigningFailed(EcrateError):
+    """An image, or a bundle, cannot be signed."""
+
+    text = "{problem}"
+    problem: str
+
+
+@dataclass(eq=False)
+class PullGateNotFound(EcrateError):
+    text = (
+        "The repository with name '{repository_name}' in the registry with id '{registry_id}' has "
+        "no pull gate"
+    )
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class PullRefused(EcrateError):
+    """The repository's pull gate keeps the image from being pulled."""
+
+    text = (
+        "The image with digest '{image_digest}' may not be pulled from the repository with name "
+        "'{repository_name}': {reason}"
+    )
+    image_digest: str
+    repository_name: str
+    reason: str
+
+
+@dataclass(eq=False)
+class BundleRefused(EcrateError):
+    """A bundle is not what it should be, or not one to take over now."""
+
+    text = "{problem}"
+    problem: str
 
 
 @dataclass(eq=False)

@@ -98,6 +98,11 @@ class Digest:
             )
         return cls(text)
 
+    @classmethod
+    def of(cls, content: bytes) -> Digest:
+        """Give the sha256 digest of these bytes."""
+        return cls(f"sha256:{hashlib.sha256(content).hexdigest()}")
+
     @property
     def algorithm(self) -> str:
         return self.text.partition(":")[0]

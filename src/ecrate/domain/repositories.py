@@ -96,7 +96,8 @@ class RepositorySettings:
 class Repository:
     """A repository that exists. `id` is its identity: a re-created name gets another one.
 
-    Nothing is deleted from it while it `is_locked`.
+    Nothing is deleted from it while it `is_locked`; what is pulled from it has to meet conditions
+    where it `has_gate`.
     """
 
     id: int
@@ -107,3 +108,4 @@ class Repository:
     encryption: Encryption
     image_count: int
     is_locked: bool
+    has_gate: bool = False

@@ -23,7 +23,9 @@ class RepositoryState:
 @dataclass(frozen=True, slots=True)
 class State:
     """Counts of all registries. `leases` gives the seconds that each background work's lease still
-    has, negative once nobody does the work; `unpublished` counts events that wait.
+    has, negative once nobody does the work; `unpublished` counts events that wait,
+    `imports` what cached images need and is still to be fetched, `pauses` rules whose upstreams are
+    left alone.
     """
 
     repositories: int
@@ -32,5 +34,7 @@ class State:
     unlinked_blobs: int
     quarantine: GarbageBacklog
     unpublished: int
+    imports: int
+    pauses: int
     leases: Sequence[tuple[str, float]]
     by_repository: Sequence[RepositoryState]

@@ -25,6 +25,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.ImageNotFound: (404, "MANIFEST_UNKNOWN"),
     # AWS: user guide, "Archiving images": docker finds nothing to pull.
     errors.ImageInaccessible: (404, "MANIFEST_UNKNOWN"),
+    errors.PullRefused: (403, "DENIED"),
     errors.ImageTagAlreadyExists: (400, "TAG_INVALID"),
     errors.ImageDigestDoesNotMatch: (400, "DIGEST_INVALID"),
     errors.ImageReferencedByManifestList: (405, "UNSUPPORTED"),

@@ -42,10 +42,10 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
             "null", request.reference, request.ref.name, request.ref.registry.id
         ) from None
     try:
-        image, content = await request.read(cached.get_image, image_id)
+        image, content = await request.look(cached.get_image, image_id)
     except Waiting as waiting:
         image, content = await wait_and_repeat(
-            waiting, lambda waited: request.read(cached.get_image, image_id, waited)
+            waiting, lambda waited: request.look(cached.get_image, image_id, waited)
         )
     headers = {
         "Content-Type": image.media_type,

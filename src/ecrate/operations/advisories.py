@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -19,6 +20,7 @@ from ecrate.operations.leases import release_lease, take_lease
 from ecrate.scanning.advisories import Advisory, AdvisoryError, Affected, parse_advisory
 from ecrate.scanning.matching import Key
 from ecrate.store import advisories as store
+from ecrate.store.database import Transaction
 
 _LEASE: Final = "advisories"
 _BATCH: Final = 500
@@ -80,7 +82,11 @@ def _import(
     if not seen:
         why = f": {imported.refused[0]}" if imported.refused else ""
         raise ImportRefused(f"there is no advisory in OSV format in {source}{why}")
-    _put_in_force(core, feed, imported, seen if replaces else None)
+    gone: list[str] = []
+    if replaces:
+        with core.database.read() as tx:
+            gone = [id_ for id_ in store.list_ids(tx) if id_ not in seen]
+    _put_in_force(core, feed, imported, gone)
     while True:
         with core.database.write() as tx:
             if store.delete_old(tx, imported.number, _BATCH) < _BATCH:
@@ -136,19 +142,74 @@ def _row(advisory: Advisory, affected: Sequence[Affected]) -> store.NewAdvisory:
     )
 
 
-def _put_in_force(core: Core, feed: store.Feed, imported: Imported, only: set[str] | None) -> None:
+def _put_in_force(core: Core, feed: store.Feed, imported: Imported, gone: Sequence[str]) -> None:
     following = feed.number + 1
     with core.database.write() as tx:
-        gone: list[str] = []
-        if only is not None:
-            gone = [id_ for id_ in store.list_ids(tx) if id_ not in only]
-            store.end_all(tx, gone, following)
+        store.end_all(tx, gone, following)
         imported.new = store.count_new(tx, feed.number)
         imported.removed = len(gone)
         if imported.new or gone:
             imported.number = following
         # Where nothing is new, they are as recent as now all the same.
         store.put_feed(tx, store.Feed(imported.number, core.clock(), ""))
+
+
+def export_advisories(tx: Transaction) -> Iterator[tuple[str, str]]:
+    """Give (id, JSON) of all that are in force, in the order of their ids, for `take_advisories`
+    of another server.
+    """
+    number, after = store.find_feed(tx).number, ""
+    while some := store.list_in_force(tx, number, after, _BATCH):
+        for one in some:
+            yield one.id, msgspec.json.encode(one).decode()
+        after = some[-1].id
+
+
+def take_advisories(core: Core, source: str, changes: Iterable[Sequence[object]]) -> Imported:
+    """Take over changes, each `+`, id and what `export_advisories` gave, or `-` and id.
+
+    `source` names them, the same each time. Raises `ImportRefused` for what is no such change,
+    and while an import is at work.
+    """
+    holder = core.new_id()
+    if not take_lease(core, _LEASE, holder):
+        raise ImportRefused("another import of advisories is at work")
+    try:
+        feed = _begin(core, source)
+        imported, gone = Imported(number=feed.number), list[str]()
+        for batch in _in_batches(changes):
+            if not take_lease(core, _LEASE, holder):
+                raise ImportRefused("another import of advisories has taken over")
+            gone += [str(change[1]) for change in batch if change[0] == "-"]
+            new = [_exported(change) for change in batch if change[0] == "+"]
+            imported.documents += len(new)
+            with core.database.write() as tx:
+                store.insert_advisories(tx, new, feed.number + 1)
+        if imported.documents or gone:
+            _put_in_force(core, feed, imported, gone)
+        return imported
+    finally:
+        release_lease(core, _LEASE, holder)
+
+
+def _in_batches(changes: Iterable[Sequence[object]]) -> Iterator[list[Sequence[object]]]:
+    source = iter(changes)
+    while batch := list(islice(source, _BATCH)):
+        yield batch
+
+
+def _exported(change: Sequence[object]) -> store.NewAdvisory:
+    try:
+        _, id_, document = change
+        one = msgspec.json.decode(str(document), type=store.NewAdvisory)
+        msgspec.json.decode(one.content, type=Advisory)
+        for _, _, affected in one.packages:
+            msgspec.json.decode(affected, type=Affected)
+    except (ValueError, msgspec.DecodeError) as error:
+        raise ImportRefused(f"an advisory is not as it was exported: {error}") from None
+    if one.id != id_:
+        raise ImportRefused(f"the advisory '{id_}' names itself '{one.id}'")
+    return one
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from typing import Final
 
 from ecrate.domain.errors import AuditUnavailable
 from ecrate.domain.lifecycle import Verdict
-from ecrate.domain.names import RegistryRef, RepositoryRef
+from ecrate.domain.names import Digest, RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller, Source
 from ecrate.operations.core import Core
 
@@ -109,6 +109,33 @@ def record_lifecycle(
                 "repositoryName": ref.name,
                 "lifecycleEventPolicy": {"lifecycleEventRules": json.loads(policy)["rules"]},
                 "lifecycleEventImageActions": [_image_action(verdict) for verdict in verdicts],
+            },
+        },
+    )
+
+
+def record_gate(
+    core: Core, caller: Caller, ref: RepositoryRef, digest: Digest, reason: str, *, mode: str
+) -> None:
+    """Write the line of a pull that a repository's gate refuses, or in a dry run would; raises
+    `AuditUnavailable`.
+    """
+    event = Event("PullGateEvent", ref.registry)
+    resource = {
+        "ARN": ref.arn,
+        "accountId": ref.registry.id,
+        "type": "AWS::ECR::Repository",
+    }
+    _append(
+        core,
+        {
+            **_head(core, event, _identity(caller), _ECR, caller.source or Source()),
+            **_tail(ref.registry, "AwsServiceEvent", [resource]),
+            "serviceEventDetails": {
+                "repositoryName": ref.name,
+                "imageDigest": digest.text,
+                "mode": mode,
+                "reason": reason,
             },
         },
     )

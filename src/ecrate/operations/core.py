@@ -11,13 +11,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from ecrate.blobs.port import BlobStore
+from ecrate.domain.gates import Counts
 from ecrate.domain.layers import MAX_LAYER_SIZE
 from ecrate.domain.names import ALGORITHMS, RegistryRef
 from ecrate.operations.pull_through.seam import PullThrough
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
+from ecrate.operations.verdicts import Verdicts
+from ecrate.signers.profiles import Profiles
 from ecrate.store.audit import AuditLog
-from ecrate.store.database import Database
+from ecrate.store.database import Database, Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,9 @@ class Core:
     `is_open` any access key speaks for its account (development mode); with `parity` what ecrate
     does beyond ECR is off; with `anonymous_pull` the nameless may do what policies
     allow to everybody. Without `rates`, calls are not limited,
-    and without `audit` none is recorded; without `pull_through` nothing is fetched from elsewhere.
+    and without `audit` none is recorded; without `pull_through` nothing is fetched from elsewhere;
+    without `profiles`, nothing can be signed. `findings`
+    gives those of an image by its id, where images are scanned.
     """
 
     database: Database
@@ -100,6 +105,9 @@ class Core:
     rates: RateLimits | None = None
     audit: AuditLog | None = None
     pull_through: PullThrough | None = None
+    profiles: Profiles | None = None
+    findings: Callable[[Transaction, int], Counts] | None = None
+    verdicts: Verdicts = field(default_factory=Verdicts)
     manifests: ManifestCache = field(default_factory=lambda: ManifestCache(16 * 1024 * 1024))
 
     @property

@@ -19,6 +19,7 @@ from ecrate.domain.errors import (
     LayersNotFound,
     LimitExceeded,
     ManifestDamaged,
+    PullRefused,
     ReferencedImagesNotFound,
     StorageFull,
     StoreUnavailable,
@@ -32,6 +33,7 @@ from ecrate.domain.scanning import Scan
 from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.events import note_image_action
+from ecrate.operations.gates import check_pull
 from ecrate.operations.registry import is_pull_recorded
 from ecrate.operations.scan_plans import scan_pushed_image
 from ecrate.operations.storage_classes import archive_image, restore_images
@@ -203,12 +205,17 @@ def check_tag_count(core: Core, repository: Repository, digest: Digest, count: i
 
 def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId) -> Image:
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
-    `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived.
+    `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived, or `PullRefused` by
+    the repository's gate.
     """
     with core.database.look() as tx:
         found, row = store.open_image(tx, ref, image_id)
         repository = admit(tx, caller, ref, "BatchGetImage", found)
-    return _active(core, _checked(row, repository, image_id))
+    image = _active(core, _checked(row, repository, image_id))
+    if repository.has_gate:
+        core.database.check_may_wait()
+        check_pull(core, caller, repository, image)
+    return image
 
 
 def find_images(
@@ -228,7 +235,23 @@ def find_images(
 
     with core.database.read() as tx:
         repository = open_repository(tx, caller, ref, "BatchGetImage")
-        return [attempt(entry) for entry in image_ids]
+        found = [attempt(entry) for entry in image_ids]
+    if repository.has_gate:
+        core.database.check_may_wait()
+        return [_gated(core, caller, repository, one) for one in found]
+    return found
+
+
+def _gated(
+    core: Core, caller: Caller, repository: Repository, entry: Image | EcrateError
+) -> Image | EcrateError:
+    if isinstance(entry, EcrateError):
+        return entry
+    try:
+        check_pull(core, caller, repository, entry)
+    except (PullRefused, ImageNotFound) as error:
+        return error
+    return entry
 
 
 def _active(core: Core, image: Image) -> Image:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ecrate.domain.state import State
 from ecrate.operations.core import Core
-from ecrate.store import backlog
+from ecrate.store import backlog, pull_through
 from ecrate.store import state as store
 
 
@@ -19,6 +19,8 @@ def describe_state(core: Core, *, by_repository: bool) -> State:
             unlinked_blobs=backlog.count_unlinked_blobs(tx),
             quarantine=backlog.count_garbage(tx, limits.quarantine, now),
             unpublished=store.count_outbox(tx),
+            imports=pull_through.count_imports(tx),
+            pauses=pull_through.count_pauses(tx, now),
             leases=[(name, until - now) for name, until in store.list_leases(tx)],
             by_repository=store.list_repository_states(tx) if by_repository else (),
         )

@@ -36,10 +36,11 @@ from ecrate.domain.principals import Caller
 from ecrate.operations.authorization import Opener, open_repository
 from ecrate.operations.claims import ClaimedRow
 from ecrate.operations.core import Core
+from ecrate.operations.intake import Named
 from ecrate.store import layers as store
 from ecrate.store.blobs import Garbage, insert_garbage
 from ecrate.store.database import Transaction
-from ecrate.store.repositories import lock_repositories
+from ecrate.store.repositories import find_repository, lock_repositories
 
 # Short, since it is a thread that waits; a front that can wait without one tries again.
 _WAIT_FOR_WRITER: Final = 0.5
@@ -470,6 +471,27 @@ def settle_blob(
             return found
         else:
             return found[0], new.key, False
+
+
+def link_layer(core: Core, ref: RepositoryRef, digest: Digest, new: Named | None) -> bool:
+    """Make a layer the repository's that came another way than by an upload: the blob there is,
+    or bytes that are stored already. False where there is none of either.
+    """
+    now = core.clock()
+    with core.database.write() as tx:
+        repository = find_repository(tx, ref)
+        blob = store.find_blob(tx, digest.text)
+        is_lost = blob is not None and blob[2]
+        if new is not None:
+            stored = NewBlob(digest, new.key, new.size)
+            blob_id, unused, _ = settle_blob(tx, stored, lost=None, now=now)
+            insert_garbage(tx, [Garbage(unused)] if unused else [], 0.0)
+        elif blob is None or is_lost:
+            return False
+        else:
+            blob_id = blob[0]
+        store.link_layer(tx, repository.id, blob_id, now)
+    return True
 
 
 def cancel_layer_upload(core: Core, caller: Caller, ref: RepositoryRef, upload_id: str) -> None:

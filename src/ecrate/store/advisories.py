@@ -143,6 +143,35 @@ def list_affected(tx: Transaction, number: int, ecosystem: str, name: str) -> li
     return [(row[0], row[1]) for row in rows]
 
 
+def list_in_force(tx: Transaction, number: int, after: str, limit: int) -> list[NewAdvisory]:
+    """Give up to `limit` of those in force, in the order of their ids, those behind `after`."""
+    rows = tx.all(
+        f"SELECT id, since, modified, content FROM advisories WHERE {_IN_FORCE} AND id > ? "  # noqa: S608 - constants
+        "ORDER BY id LIMIT ?",
+        number,
+        number,
+        after,
+        limit,
+    )
+    return [
+        NewAdvisory(
+            row[0],
+            row[2],
+            row[3],
+            [
+                (found[0], found[1], found[2])
+                for found in tx.all(
+                    "SELECT ecosystem, name, affected FROM advisory_packages "
+                    "WHERE advisory_id = ? AND since = ? ORDER BY ecosystem, name",
+                    row[0],
+                    row[1],
+                )
+            ],
+        )
+        for row in rows
+    ]
+
+
 def find_contents(tx: Transaction, number: int, ids: Sequence[str]) -> dict[str, str]:
     """Give, by id, the JSON of those that are in force."""
     found: dict[str, str] = {}

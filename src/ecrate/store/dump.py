@@ -39,7 +39,7 @@ def _table(name: str, keys: str, others: str = "", *, identity: bool = False) ->
     return Table(name, tuple(keys.split()), tuple(others.split()), has_identity=identity)
 
 
-LEFT_OUT: Final = ("schema_version", "uploads", "garbage", "leases", "collected")
+LEFT_OUT: Final = ("schema_version", "uploads", "garbage", "leases", "collected", "upstream_claims")
 TABLES: Final = (
     _table("installation", "id"),
     _table("secret", "fingerprint"),
@@ -68,10 +68,11 @@ TABLES: Final = (
         "repositories",
         "id",
         "registry_id region name created_at tag_mutability tag_mutability_filters scan_on_push "
-        "encryption_type kms_key image_count is_locked",
+        "encryption_type kms_key image_count is_locked has_gate",
         identity=True,
     ),
     _table("repository_policies", "repository_id", "document"),
+    _table("pull_gates", "repository_id", "mode conditions updated_at"),
     _table("resource_tags", "repository_id key", "value"),
     _table("lifecycle_policies", "repository_id", "policy waits_since evaluated_at"),
     _table(
@@ -103,6 +104,17 @@ TABLES: Final = (
     _table("tags", "repository_id tag", "image_id checked_at etag"),
     _table("upstream_subjects", "repository_id subject", "checked_at"),
     _table("upstream_imports", "repository_id digest", "is_manifest not_before failures"),
+    _table("signing_configurations", "registry_id region", "rules updated_at"),
+    _table(
+        "image_signings",
+        "image_id profile_arn",
+        "status failure_code failure_reason attempts due_at",
+    ),
+    _table(
+        "applied_bundles",
+        "registry_id region source",
+        "bundle_id created_at is_done updated_at",
+    ),
     _table(
         "trash_repositories",
         "repository_id",
@@ -137,6 +149,33 @@ TABLES: Final = (
         identity=True,
     ),
     _table("event_readers", "name", "position"),
+    _table("replication_rules", "registry_id region", "rules"),
+    _table(
+        "replications",
+        "repository_id digest destination_id destination_region",
+        "waiting failure_code",
+    ),
+    _table(
+        "backfills",
+        "id",
+        "registry_id region destination_id destination_region status place total completed failed "
+        "is_prepared started_at ended_at",
+    ),
+    _table(
+        "backfill_results",
+        "id",
+        "backfill_id repository digest tag failure_code child_failure_code",
+        identity=True,
+    ),
+    _table("lanes", "id", "work owner key attempts next_at failure", identity=True),
+    _table("tasks", "id", "lane_id batch created_at body", identity=True),
+    _table("webhooks", "id", "registry_id region url kinds repositories created_at"),
+    _table(
+        "dead_deliveries",
+        "id",
+        "webhook_id repository attempts failure died_at body",
+        identity=True,
+    ),
 )
 
 

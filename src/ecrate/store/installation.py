@@ -12,3 +12,9 @@ def find_or_make_id(tx: Transaction, new_id: str) -> str:
         return str(row[0])
     tx.run("INSERT INTO installation (id) VALUES (?)", new_id)
     return new_id
+
+
+def find_id(tx: Transaction) -> str:
+    """Give the id of this database, empty where it has none."""
+    row = tx.one("SELECT id FROM installation")
+    return "" if row is None else str(row[0])

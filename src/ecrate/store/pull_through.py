@@ -164,6 +164,55 @@ def note_subject_check(tx: Transaction, repository_id: int, subject: str, now: f
     )
 
 
+def take_claim(tx: Transaction, name: str, holder: str, now: float, seconds: float) -> bool:
+    """Take or renew a claim on a fetch; tell whether `holder` has it."""
+    return bool(
+        tx.run(
+            "INSERT INTO upstream_claims (name, holder, expires_at) VALUES (?, ?, ?) "
+            "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, "
+            "expires_at = excluded.expires_at "
+            "WHERE upstream_claims.holder = excluded.holder OR upstream_claims.expires_at < ?",
+            name,
+            holder,
+            now + seconds,
+            now,
+        )
+    )
+
+
+def find_claim(tx: Transaction, name: str) -> str | None:
+    """Give the holder of a claim."""
+    row = tx.one("SELECT holder FROM upstream_claims WHERE name = ?", name)
+    return None if row is None else str(row[0])
+
+
+def release_claim(tx: Transaction, name: str, holder: str) -> None:
+    """Give up a claim, if it is still the holder's."""
+    tx.run("DELETE FROM upstream_claims WHERE name = ? AND holder = ?", name, holder)
+
+
+def has_lapsed_claims(tx: Transaction, now: float) -> bool:
+    """Tell whether there are claims of processes that died."""
+    row = tx.one("SELECT 1 FROM upstream_claims WHERE expires_at < ? LIMIT 1", now)
+    return row is not None
+
+
+def delete_lapsed_claims(tx: Transaction, now: float) -> None:
+    tx.run("DELETE FROM upstream_claims WHERE expires_at < ?", now)
+
+
+def count_imports(tx: Transaction) -> int:
+    """Count what is still to be fetched."""
+    row = tx.one("SELECT count(*) FROM upstream_imports")
+    return int(row[0]) if row else 0
+
+
+def count_pauses(tx: Transaction, now: float) -> int:
+    """Count the rules whose upstreams are left alone."""
+    row = tx.one("SELECT count(*) FROM pull_through_rules WHERE paused_until > ?", now)
+    return int(row[0]) if row else 0
+
+
 def list_needing(tx: Transaction, repository_id: int, digest: str) -> list[int]:
     """Give the ids of the images of a repository that refer to a layer, whether it is there or
     not.

@@ -20,17 +20,17 @@ from ecrate.store.identities import find_registry_policy
 
 _COLUMNS = (
     "id, name, created_at, tag_mutability, tag_mutability_filters, scan_on_push, "
-    "encryption_type, kms_key, image_count, is_locked"
+    "encryption_type, kms_key, image_count, is_locked, has_gate"
 )
 # For one statement with more joined to it; `opened` makes the columns what they are.
 OPENED_COLUMNS = (
     "r.id, r.name, r.created_at, r.tag_mutability, r.tag_mutability_filters, r.scan_on_push, "
-    "r.encryption_type, r.kms_key, r.image_count, r.is_locked, "
+    "r.encryption_type, r.kms_key, r.image_count, r.is_locked, r.has_gate, "
     "(SELECT document FROM repository_policies WHERE repository_id = r.id), "
     "(SELECT document FROM registry_policies p WHERE p.registry_id = r.registry_id "
     "AND p.region = r.region)"
 )
-OPENED_COUNT = 12
+OPENED_COUNT = 13
 NAMED = "r.registry_id = ? AND r.region = ? AND r.name = ?"
 
 
@@ -120,7 +120,7 @@ def opened(tx: Transaction, ref: RepositoryRef, row: Row | None) -> Opened:
     """Read a row that begins with `OPENED_COLUMNS`, None where no repository has the name."""
     if row is None:
         return Opened(None, None, find_registry_policy(tx, ref.registry))
-    return Opened(_repository(ref.registry, row[:10]), row[10], row[11])
+    return Opened(_repository(ref.registry, row[:11]), row[11], row[12])
 
 
 def list_repositories(
@@ -207,7 +207,7 @@ def exists(tx: Transaction, repository_id: int) -> bool:
 
 
 def _repository(registry: RegistryRef, row: Row) -> Repository:
-    id_, name, created_at, mode, filters, scan_on_push, kind, kms_key, count, is_locked = row
+    id_, name, created_at, mode, filters, scan_on_push, kind, kms_key, count, is_locked, gate = row
     return Repository(
         id=id_,
         ref=RepositoryRef(registry, name),
@@ -217,4 +217,5 @@ def _repository(registry: RegistryRef, row: Row) -> Repository:
         encryption=Encryption(kind, kms_key),
         image_count=count,
         is_locked=bool(is_locked),
+        has_gate=bool(gate),
     )

@@ -139,6 +139,12 @@ def find_scan(tx: Transaction, image_id: int) -> Scan | None:
     return None if row is None else _scan(row)
 
 
+def find_counts(tx: Transaction, image_id: int) -> Mapping[str, int] | None:
+    """Give how many findings of each severity the image has, None where it was never scanned."""
+    scan = find_scan(tx, image_id)
+    return None if scan is None or scan.status != "COMPLETE" else scan.counts
+
+
 def find_scans(tx: Transaction, image_ids: Sequence[int]) -> dict[int, Scan]:
     """Give, by image, those that were asked for."""
     found: dict[int, Scan] = {}

@@ -204,11 +204,12 @@ class SqliteDatabase:
         self._commit = _Commit()
 
     def end_write(self, error: BaseException | None) -> None:
-        """Return when what the block wrote is durable, or with an error take it back; either way
-        let the next writer in.
+        """Return when what the block wrote, and what it has seen of others who share its commit,
+        is durable; with an error take back what it wrote. Either way let the next writer in.
         """
         commit = self._commit
         assert commit is not None  # noqa: S101 - begun by this thread
+        has_seen_others = commit.size > 0
         try:
             if error is None:
                 commit.size += 1
@@ -225,7 +226,8 @@ class SqliteDatabase:
             self._turn.release()
         else:
             self.finish()
-        if error is None:
+        if error is None or has_seen_others:
+            # An error may rest on what others wrote: "it is there already", "it is gone".
             commit.wait()
 
     def finish(self, error: BaseException | None = None) -> None:

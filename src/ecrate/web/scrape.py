@@ -32,6 +32,8 @@ GAUGES: Final = (
     ("ecrate_quarantine_files", "Files in quarantine before they are deleted"),
     ("ecrate_quarantine_bytes", "Bytes in quarantine before they are deleted"),
     ("ecrate_events_unpublished", "Events in the outbox"),
+    ("ecrate_upstream_imports", "What cached images need and is still to be fetched"),
+    ("ecrate_upstream_pauses", "Pull through cache rules whose upstreams asked for a pause"),
 )
 LEASES: Final = (
     "ecrate_lease_seconds",
@@ -135,6 +137,8 @@ def _values(state: State) -> tuple[int, ...]:
         state.quarantine.files,
         state.quarantine.bytes,
         state.unpublished,
+        state.imports,
+        state.pauses,
     )
 
 

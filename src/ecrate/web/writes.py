@@ -127,7 +127,8 @@ class Writes:
         for answer, result, error in done:
             if answer.done():
                 continue  # whoever asked is gone
-            problem = error or failure
+            # A refusal may rest on what was to be committed with it: "it is there already".
+            problem = failure or error
             if problem is None:
                 answer.set_result(result)
             else:

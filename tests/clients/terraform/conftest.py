@@ -11,15 +11,13 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-import boto3
 import pytest
 
-from tests.support.server import REGION, Server, running_server
+from tests.support.server import REGION, SESSION, Server, running_server
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
 
-_SESSION = boto3.session.Session()
 _ACCOUNTS = itertools.count(400_000_000_000)
 
 
@@ -41,7 +39,7 @@ def connect(dev_server: Server, account: str) -> Callable[[str], Any]:
     """Make boto3 clients by service."""
 
     def make(service: str) -> Any:
-        return _SESSION.client(
+        return SESSION.client(
             service,  # type: ignore[call-overload]
             region_name=REGION,
             endpoint_url=dev_server.endpoint,

@@ -52,7 +52,7 @@ class Node:
     arguments: tuple[str, ...]
     env: Mapping[str, str]
     key: tuple[str, str] | None = None
-    prefix: tuple[str, ...] = ()
+    within: tuple[str, ...] = ()
     port: int = 0
     server: Server = field(init=False)
     doors: Doors = field(init=False)
@@ -64,7 +64,7 @@ class Node:
 
     def start(self) -> None:
         self.server = start_server(
-            self.data, *self.arguments, env=dict(self.env), key=self.key, within=self.prefix
+            self.data, *self.arguments, env=dict(self.env), key=self.key, within=self.within
         )
 
     def kill(self) -> None:

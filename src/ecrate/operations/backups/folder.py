@@ -34,7 +34,7 @@ from ecrate.operations.intake import Named
 FORMAT: Final = 1
 BLOBS: Final = "blobs.jsonl.gz"
 _ABOUT: Final = "backup.json"
-_PARTIAL: Final = ".partial"
+PARTIAL: Final = ".partial"
 _NAME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
 
 
@@ -104,12 +104,15 @@ class Backup:
         return found
 
 
-class BackupFolder:
-    """A folder of backups."""
+class DatedFolder:
+    """A folder in which one works at a time, and things are named by when they were made; each is
+    a folder that is complete once it has the file `about`.
+    """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, about: str, what: str) -> None:
         self.root = root
-        self.pool = Pool(root / "blobs")
+        self._about = about
+        self._what = what
 
     @contextmanager
     def locked(self, *, create: bool) -> Iterator[None]:
@@ -124,15 +127,42 @@ class BackupFolder:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError:
-            raise BackupUnusable(f"another backup is at work in {self.root}") from None
+            raise BackupUnusable(f"another {self._what} is at work in {self.root}") from None
         finally:
             os.close(lock)
 
+    def complete_ones(self) -> list[Path]:
+        """Give those that are complete, the oldest first."""
+        found = (path.parent for path in self.root.glob(f"*/{self._about}"))
+        return sorted(path for path in found if path.suffix != PARTIAL)
+
+    def new_name(self, now: float) -> str:
+        """Give the name of a new one."""
+        names = [path.name for path in self.complete_ones()]
+        latest = max(filter(_NAME.fullmatch, names), default="")
+        # In the order of their names as they were made, whatever the clock says.
+        while (name := _name(now)) <= latest:
+            now += 1
+        return name
+
+    def name_complete(self, path: Path) -> Path:
+        """Give what is in `path`, written whole, its name, durably."""
+        whole = path.with_suffix("")
+        path.rename(whole)
+        sync_folder(self.root)
+        return whole
+
+
+class BackupFolder(DatedFolder):
+    """A folder of backups."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root, _ABOUT, "backup")
+        self.pool = Pool(root / "blobs")
+
     def backups(self) -> list[Path]:
         """Give the complete backups, the oldest first."""
-        return sorted(
-            path.parent for path in self.root.glob(f"*/{_ABOUT}") if path.parent.suffix != _PARTIAL
-        )
+        return self.complete_ones()
 
     def find(self, name: str | None) -> Backup:
         """Give the backup of this name, or the latest; raises `BackupUnusable`."""
@@ -144,14 +174,9 @@ class BackupFolder:
 
     def begin(self, now: float) -> Path:
         """Make the folder of a new backup, and drop those that were given up."""
-        for left in self.root.glob(f"*{_PARTIAL}"):
+        for left in self.root.glob(f"*{PARTIAL}"):
             shutil.rmtree(left)
-        names = [path.name for path in self.backups()]
-        latest = max(filter(_NAME.fullmatch, names), default="")
-        # In the order of their names as they were made, whatever the clock says.
-        while (name := _name(now)) <= latest:
-            now += 1
-        path = self.root / f"{name}{_PARTIAL}"
+        path = self.root / f"{self.new_name(now)}{PARTIAL}"
         path.mkdir(mode=0o700)
         (path / "rows").mkdir(mode=0o700)
         return path
@@ -162,10 +187,7 @@ class BackupFolder:
         write_file(path / _ABOUT, msgspec.json.format(msgspec.json.encode(about), indent=2) + b"\n")
         for folder in (path / "rows", path):
             sync_folder(folder)
-        whole = path.with_suffix("")
-        path.rename(whole)
-        sync_folder(self.root)
-        return Backup(whole)
+        return Backup(self.name_complete(path))
 
     def keep(self, count: int) -> int:
         """Delete all backups but the latest `count`, and bytes that none has any more; give how
@@ -175,7 +197,7 @@ class BackupFolder:
         old = found[: max(len(found) - count, 0)]
         for path in old:
             # From here on it is none, so that what is left of it does no harm.
-            gone = path.with_suffix(_PARTIAL)
+            gone = path.with_suffix(PARTIAL)
             path.rename(gone)
             shutil.rmtree(gone)
         if not old:

@@ -27,6 +27,7 @@ from ecrate.operations.backups.folder import (
     rows_file,
     write_file,
 )
+from ecrate.operations.backups.pool import Pool
 from ecrate.operations.backups.rows import (
     Rows,
     read_blobs,
@@ -129,36 +130,47 @@ def _copy_blobs(making: Making, hold: Hold, path: Path, blobs: Rows, size: int) 
             else:
                 yield blob
 
+    copying = Copying(making.core, making.folder.pool, spend, copies=making.copies)
     jobs = 1 if making.core.blobs.is_local else _JOBS
-    for digest, is_there in each(lambda named: _bring(making, named, spend), lacking(), jobs=jobs):
+    for digest, is_there in each(copying.bring, lacking(), jobs=jobs):
         making.copied += is_there
         if not is_there:
             making.damaged.append(digest)
 
 
-def _bring(making: Making, named: Named, spend: Callable[[int], None]) -> tuple[str, bool]:
-    """Copy the bytes of a blob; give its digest, and whether they could be had."""
-    text, key, size = named
-    digest, core = Digest(text), making.core
-    for _ in range(_TRIES):
-        try:
-            _copy(making, digest, key, size, spend)
-        except (FileNotFoundError, DamagedError) as error:
-            if isinstance(error, UnreadableError) and not core.blobs.is_local:
-                raise StoreUnavailable from error
-            with core.database.read() as tx:
-                # Somebody may have sent the layer again since.
-                key = dump.find_key(tx, text) or key
-        else:
-            return text, True
-    return text, False
+class Copying:
+    """Copies the bytes of blobs into a pool; some threads may do so at once. With `copies`, they
+    are copied even where they could be shared; `spend` is told of bytes that were read.
+    """
 
+    def __init__(
+        self, core: Core, pool: Pool, spend: Callable[[int], None], *, copies: bool
+    ) -> None:
+        self._core = core
+        self._pool = pool
+        self._spend = spend
+        self._copies = copies
 
-def _copy(
-    making: Making, digest: Digest, key: str, size: int, spend: Callable[[int], None]
-) -> None:
-    blobs, pool = making.core.blobs, making.folder.pool
-    file = None if making.copies else blobs.file(key)
-    if file is None or not pool.share(digest, size, file, spend):
-        with VerifiedReader(blobs.open_blob(key), digest, size, spend) as source:
-            pool.add(digest, source)
+    def bring(self, named: Named) -> tuple[str, bool]:
+        """Copy the bytes of a blob; give its digest, and whether they could be had."""
+        text, key, size = named
+        digest, core = Digest(text), self._core
+        for _ in range(_TRIES):
+            try:
+                self._copy(digest, key, size)
+            except (FileNotFoundError, DamagedError) as error:
+                if isinstance(error, UnreadableError) and not core.blobs.is_local:
+                    raise StoreUnavailable from error
+                with core.database.read() as tx:
+                    # Somebody may have sent the layer again since.
+                    key = dump.find_key(tx, text) or key
+            else:
+                return text, True
+        return text, False
+
+    def _copy(self, digest: Digest, key: str, size: int) -> None:
+        blobs = self._core.blobs
+        file = None if self._copies else blobs.file(key)
+        if file is None or not self._pool.share(digest, size, file, self._spend):
+            with VerifiedReader(blobs.open_blob(key), digest, size, self._spend) as source:
+                self._pool.add(digest, source)

@@ -19,6 +19,7 @@ from ecrate.store.database import Database, Row, Transaction
 from ecrate.store.dump import TABLES, Table
 
 _PAGE: Final = 500
+_LARGEST_PAGE: Final = 8 * 1024 * 1024
 _LONGEST: Final = 16 * 1024 * 1024
 
 
@@ -87,7 +88,7 @@ def read_rows(path: Path, rows: Rows) -> Iterator[list[list[object]]]:
     decode = msgspec.json.Decoder(list[object]).decode
     binary = [rows.columns.index(column) for column in rows.binary]
     page: list[list[object]] = []
-    count = 0
+    count = size = 0
     try:
         with gzip.open(path, "rb") as file:
             while line := file.readline(_LONGEST):
@@ -96,10 +97,13 @@ def read_rows(path: Path, rows: Rows) -> Iterator[list[list[object]]]:
                 for at in binary:
                     row[at] = pybase64.b64decode(str(row[at]), validate=True)
                 page.append(row)
-                if len(page) == _PAGE:
+                size += len(line)
+                if len(page) == _PAGE or size > _LARGEST_PAGE:
                     yield page
                     count += len(page)
-                    page = []
+                    page, size = [], 0
+                if count + len(page) > rows.count:
+                    break
     except (OSError, EOFError, ValueError, IndexError, zlib.error) as error:
         raise BackupUnusable(f"{path} cannot be read: {error}") from None
     if (count + len(page), hasher.hexdigest()) != (rows.count, rows.sha256):

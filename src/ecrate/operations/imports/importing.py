@@ -11,8 +11,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import Final
 
 from ecrate.domain.errors import (
     EcrateError,
@@ -22,7 +20,7 @@ from ecrate.domain.errors import (
     ReferencedImagesNotFound,
     RepositoryAlreadyExists,
 )
-from ecrate.domain.images import Descriptor, Manifest, parse_manifest
+from ecrate.domain.images import Manifest, parse_manifest
 from ecrate.domain.names import Digest, RegistryRef, RepositoryRef, is_tag
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import RepositorySettings
@@ -30,17 +28,13 @@ from ecrate.operations.core import Core
 from ecrate.operations.holds import holding
 from ecrate.operations.images import put_image
 from ecrate.operations.imports.distribution import DistributionFiles, Revision, TaggedRevision
-from ecrate.operations.intake import Intake, Named, open_file
+from ecrate.operations.imports.layers import LayerIntake
+from ecrate.operations.intake import Intake
 from ecrate.operations.pace import Pace
-from ecrate.operations.parallel import each
 from ecrate.operations.progress import Watcher
 from ecrate.operations.repositories import create_repository
-from ecrate.operations.uploads import NewBlob, settle_blob
-from ecrate.store import images, layers
-from ecrate.store.blobs import Garbage, insert_garbage
+from ecrate.store import images
 from ecrate.store.repositories import find_repository
-
-_JOBS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +80,15 @@ def import_distribution(importing: Importing) -> None:
             hold.renew()
 
         intake = Intake(importing.core.blobs, spend, trusts=importing.trusts)
+        layers = LayerIntake(importing.core, intake, files.blob)
         for name in names:
             hold.renew()
             try:
                 ref = RepositoryRef.parse(importing.registry, f"{importing.prefix}{name}")
-                _Repository(importing, intake, name, ref, hold.renew).run()
+                _Repository(importing, layers, name, ref, hold.renew).run()
             except EcrateError as error:
                 importing.refusals.append(Refusal(name, "repository", str(error)))
+        importing.layers, importing.size = layers.count, layers.size
 
 
 class _Repository:
@@ -101,7 +97,7 @@ class _Repository:
     def __init__(
         self,
         importing: Importing,
-        intake: Intake,
+        layers: LayerIntake,
         name: str,
         ref: RepositoryRef,
         renew: Callable[[], None],
@@ -109,7 +105,7 @@ class _Repository:
         self._importing = importing
         self._core = importing.core
         self._files = importing.files
-        self._intake = intake
+        self._layers = layers
         self._name = name
         self._ref = ref
         self._renew = renew
@@ -160,7 +156,7 @@ class _Repository:
 
     def _put(self, revision: Revision) -> None:
         manifest = self._read(revision.digest)
-        self._bring_layers(manifest)
+        self._layers.bring(self._ref, manifest)
         # An image is as old as it is, whenever it is taken over: lifecycle policies go by that.
         core = replace(self._core, clock=lambda: revision.stored_at)
         put_image(core, self._caller, self._ref, manifest, [])
@@ -170,50 +166,6 @@ class _Repository:
         if content is None:
             raise ImportRefused("its manifest is gone or damaged")
         return parse_manifest(content, algorithm=digest.algorithm)
-
-    def _bring_layers(self, manifest: Manifest) -> None:
-        wanted = {one.digest: one for one in manifest.layers}
-        with self._core.database.look() as tx:
-            repository = find_repository(tx, self._ref)
-            there = layers.list_blob_ids(tx, repository.id, [one.text for one in wanted])
-        missing = [one for digest, one in wanted.items() if digest.text not in there]
-        jobs = 1 if self._core.blobs.is_local else _JOBS
-        for layer, is_there in each(self._bring, missing, jobs=jobs):
-            if not is_there and not layer.is_foreign:
-                raise ImportRefused(f"the bytes of its layer {layer.digest} are gone or damaged")
-
-    def _bring(self, layer: Descriptor) -> tuple[Descriptor, bool]:
-        """Make the layer one of the repository; tell whether it could be."""
-        if self._link(layer.digest, None):
-            return layer, True
-        file = self._files.blob(layer.digest)
-        new = Named(layer.digest.text, self._core.new_id(), layer.size)
-        if not self._intake.bring(new, partial(open_file, file), file):
-            return layer, False
-        self._link(layer.digest, new)
-        self._importing.layers += 1
-        self._importing.size += layer.size
-        return layer, True
-
-    def _link(self, digest: Digest, new: Named | None) -> bool:
-        """Link the blob into the repository, with the bytes `new` if it has none; False where it
-        has none and there are none.
-        """
-        now = self._core.clock()
-        with self._core.database.write() as tx:
-            repository = find_repository(tx, self._ref)
-            blob = layers.find_blob(tx, digest.text)
-            is_lost = blob is not None and blob[2]
-            if new is not None:
-                stored = NewBlob(digest, new.key, new.size)
-                blob_id, unused, _ = settle_blob(tx, stored, lost=None, now=now)
-                insert_garbage(tx, [Garbage(unused)] if unused else [], 0.0)
-            elif blob is None or is_lost:
-                return False
-            else:
-                blob_id = blob[0]
-            layers.link_layer(tx, repository.id, blob_id, now)
-        return True
 
     def _take_tags(self) -> None:
         by_digest: defaultdict[Digest, list[TaggedRevision]] = defaultdict(list)

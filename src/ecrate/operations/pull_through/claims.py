@@ -1,4 +1,4 @@
-"""One fetch among all processes of all nodes: a lease in the database says whose it is.
+"""One fetch among all processes of all nodes: a claim in the database says whose it is.
 
 Its holder renews it as bytes come. The others wait, each with the one thread that all their clients
 for this share, until what they want is there, or it is their turn: because the holder failed, or
@@ -18,7 +18,7 @@ from ecrate.domain.upstream_errors import UpstreamUnavailable
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.fetches import Fetch
 from ecrate.operations.pull_through.seam import PullThrough
-from ecrate.store.leases import find_lease, release_lease, take_lease
+from ecrate.store import pull_through as store
 
 _POLL: Final = 0.1
 
@@ -42,7 +42,7 @@ class Claim:
         """Tell whether nobody else has it."""
         now = self._core.clock()
         with self._core.database.write() as tx:
-            is_taken = take_lease(tx, self._name, self.id, now, self._seam.claim)
+            is_taken = store.take_claim(tx, self._name, self.id, now, self._seam.claim)
         self._renewed_at = now
         return is_taken
 
@@ -52,18 +52,18 @@ class Claim:
             self.take()
 
     def release(self) -> None:
-        """Let others begin at once, or, where that cannot be written, when the lease is over."""
+        """Let others begin at once, or, where that cannot be written, when the claim is over."""
         with (
             contextlib.suppress(StorageFull, StoreUnavailable),
             self._core.database.write() as tx,
         ):
-            release_lease(tx, self._name, self.id)
+            store.release_claim(tx, self._name, self.id)
 
     def holders_spool(self) -> Path | None:
         """Give the file that the holder's bytes grow in, if that is on this node."""
         with self._core.database.look() as tx:
-            held = find_lease(tx, self._name)
-        spool = None if held is None else self._seam.spool / held[0]
+            held = store.find_claim(tx, self._name)
+        spool = None if held is None else self._seam.spool / held
         return spool if spool is not None and spool.exists() else None
 
 

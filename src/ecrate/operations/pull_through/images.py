@@ -98,6 +98,8 @@ def find_images(
     try:
         answers = images.find_images(core, caller, ref, image_ids)
     except RepositoryNotFound as missing:
+        if all(isinstance(entry, EcrateError) for entry in image_ids):
+            raise
         answers = [entry if isinstance(entry, EcrateError) else missing for entry in image_ids]
     pending: list[Fetch] = []
     asker = _Asker(core, caller, ref, waited)
@@ -189,7 +191,7 @@ def start_fetch(core: Core, source: Source, image_id: ImageId) -> Fetch:
         claimed(
             core,
             source.seam,
-            f"fetch {source.ref.arn} {_reference(image_id)}",
+            f"{source.ref.arn} {_reference(image_id)}",
             fetch,
             is_there=lambda: _is_there(core, source, image_id, since),
             work=lambda claim: fetch_manifest(core, source, image_id, claim),

@@ -41,7 +41,11 @@ def run_imports(core: Core, may_go_on: Callable[[], bool]) -> bool:
     if core.pull_through is None:
         return False
     with core.database.look() as tx:
+        has_lapsed = store.has_lapsed_claims(tx, core.clock())
         due = store.list_due_imports(tx, core.clock(), _AT_ONCE)
+    if has_lapsed:
+        with core.database.write() as tx:
+            store.delete_lapsed_claims(tx, core.clock())
     started = [(one, _start(core, one, ref)) for one, ref in due]
     for one, fetch in started:
         if fetch is not None:

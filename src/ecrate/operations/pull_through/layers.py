@@ -100,7 +100,7 @@ def start_fetch(core: Core, source: Source, repository_id: int, wanted: Descript
         claimed(
             core,
             source.seam,
-            f"fetch {repository_id} {wanted.digest}",
+            f"{repository_id} {wanted.digest}",
             fetch,
             is_there=lambda: _is_there(core, repository_id, wanted.digest),
             work=lambda claim: _Download(core, source, repository_id, wanted).run(claim, fetch),

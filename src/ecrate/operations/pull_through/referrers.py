@@ -102,7 +102,7 @@ def _start(core: Core, source: Source, repository_id: int, subject: str) -> Fetc
         claimed(
             core,
             source.seam,
-            f"fetch {repository_id} referrers of {subject}",
+            f"{repository_id} referrers of {subject}",
             fetch,
             is_there=is_there,
             work=lambda claim: _import(core, source, repository_id, subject, claim),

@@ -1,4 +1,4 @@
--- depends: 0007_events
+-- depends: 0008_webhooks
 
 -- Pull through cache rules. The upstream of one is left alone until paused_until, because of
 -- `pause`.
@@ -40,5 +40,12 @@ CREATE TABLE upstream_imports (
     PRIMARY KEY (repository_id, digest)
 );
 CREATE INDEX upstream_imports_by_time ON upstream_imports (not_before);
+
+-- Which process fetches something right now; the holder is the name of the file it comes into.
+CREATE TABLE upstream_claims (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    holder TEXT COLLATE "C" NOT NULL,
+    expires_at DOUBLE PRECISION NOT NULL
+);
 
 UPDATE schema_version SET version = 9;

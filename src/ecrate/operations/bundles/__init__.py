@@ -1,0 +1,1 @@
+"""Bundles: what a registry has, or what is new in it, carried to where no network leads."""
