@@ -51,7 +51,7 @@ def _forget(core: Core) -> bool:
 def begin_following(tx: Transaction, reader: str) -> None:
     """Let a reader that is new begin with what is published from now on."""
     if store.find_reader(tx, reader) is None:
-        store.put_reader(tx, reader, store.find_last_position(tx))
+        store.insert_reader(tx, reader, store.find_last_position(tx))
 
 
 def follow_events(
