@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import httpx
 import pytest
 from botocore.exceptions import ClientError
 
+from tests.support.caches import Cache
 from tests.support.clients import miss
 from tests.support.disks import Ballast
 from tests.support.images import OCI_MANIFEST, MadeImage, digest_of, make_image
 from tests.support.server import Server, running_server
+from tests.support.upstream import running_upstream, settings_for
 
 MIB = 1024 * 1024
 SIZE = 32 * MIB
@@ -238,3 +241,28 @@ def test_restart_after_a_full_disk_finds_everything(shop: Shop) -> None:
 
     assert pulled == [True] * len(shop.images)
     assert status == 404
+
+
+def test_layer_from_upstream_leaves_nothing_on_a_full_disk(disk: Ballast) -> None:
+    with running_upstream() as upstream, ExitStack() as opened:
+        image = upstream.add("app", make_image(8 * MIB), "v1")
+        (layer,) = image.layers
+        env = settings_for(upstream.url, imports_all="false")
+        server = opened.enter_context(running_server(disk.root / "data", env=env))
+        cache = Cache(server, upstream, opened.enter_context(server.http()))
+        server.ecr().create_pull_through_cache_rule(
+            ecrRepositoryPrefix="up", upstreamRegistryUrl=upstream.url
+        )
+        cache.manifest("app", "v1")
+        disk.fill(but=4 * MIB)
+
+        refused = cache.received("app", layer.digest, 507)
+        manifest = cache.manifest("app", "v1")
+        left = [*(disk.root / "data" / "fetches").iterdir()]
+        disk.clear()
+        pulled = cache.blob("app", layer.digest)
+
+    assert refused < 8 * MIB
+    assert manifest.text == image.manifest
+    assert left == []
+    assert pulled.content == layer.content

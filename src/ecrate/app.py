@@ -37,17 +37,23 @@ from ecrate.oci.front import OciFront
 from ecrate.operations.audit import settle_audit
 from ecrate.operations.core import Core, Limits
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
+from ecrate.operations.pull_through.seam import PullThrough
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
 from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
 from ecrate.signers.profiles import Profiles
-from ecrate.store import engines, identities, installation
+from ecrate.store import engines, identities, installation, scans
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.store.watched import WatchedDatabase
+from ecrate.upstream.addresses import parse_networks
+from ecrate.upstream.choice import parse_hosts, parse_realms
+from ecrate.upstream.http import Http
+from ecrate.upstream.registry import HttpUpstreams
+from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
 from ecrate.web.faults import PATH as FAULTS
@@ -67,6 +73,7 @@ _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
 _SECRET_SIZE: Final = 32
 _PART_BUFFER: Final = 32 * 1024 * 1024
+_CLAIM_BEYOND: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,7 @@ class Layout:
     credentials: Path
     endpoint: Path
     restoring: Path
+    fetches: Path
     signing: Path
 
     @classmethod
@@ -93,6 +101,7 @@ class Layout:
             credentials=data / "credentials",
             endpoint=data / "endpoint",
             restoring=data / "restoring",
+            fetches=data / "fetches",
             signing=_path(settings.signing_profiles, data / "signing"),
         )
 
@@ -124,6 +133,7 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
             )
         workers = settings.workers or len(os.sched_getaffinity(0))
         listeners = _listen(settings, workers)
+        _clear(layout.fetches)
         new_key = _prepare(settings, layout)
         # Read before the fork, so that the workers share its pages.
         service_model()
@@ -146,6 +156,13 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         return supervisor.run(lambda: on_started(Started(endpoint, layout.credentials, new_key)))
     finally:
         os.close(lock)
+
+
+def _clear(folder: Path) -> None:
+    """Delete what fetches that were killed have left."""
+    folder.mkdir(exist_ok=True, mode=0o700)
+    for file in folder.iterdir():
+        file.unlink()
 
 
 def lock_data(data: Path) -> int:
@@ -343,7 +360,9 @@ def build_core(
         anonymous_pull=settings.anonymous_pull,
         rates=rates,
         audit=audit,
+        pull_through=_pull_through(settings, layout),
         profiles=Profiles(layout.signing),
+        findings=scans.find_counts,
         limits=Limits(
             repositories_per_registry=settings.repositories_per_registry,
             images_per_repository=settings.images_per_repository,
@@ -353,8 +372,40 @@ def build_core(
             trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
+            # AWS: "Each container image may be scanned once per 24 hours", that on push included.
+            scan_pause=24 * 3600.0 if settings.parity == "ecr" else 0.0,
             events_kept=settings.events_kept,
         ),
+    )
+
+
+def _pull_through(settings: Settings, layout: Layout) -> PullThrough:
+    bundle = settings.upstream_ca_bundle
+    if bundle:
+        with _usable("upstream_ca_bundle", bundle), Path(bundle).open("rb"):
+            pass
+    client = Http(
+        seconds=settings.upstream_timeout,
+        networks=parse_networks(settings.upstream_networks),
+        bundle=bundle,
+    )
+    kind, _, place = settings.upstream_secrets.partition(":")
+    secrets: Secrets = (
+        SecretVariables(place, os.environ)
+        if kind == "env"
+        else SecretFiles(_path(settings.upstream_secrets, layout.data / "secrets"))
+    )
+    return PullThrough(
+        HttpUpstreams(
+            client,
+            allows=parse_hosts(settings.upstream_hosts),
+            realms=parse_realms(settings.upstream_realms),
+        ),
+        secrets,
+        layout.fetches,
+        recheck=settings.upstream_recheck,
+        claim=settings.upstream_timeout + _CLAIM_BEYOND,
+        imports_all=settings.upstream_imports_all,
     )
 
 
@@ -472,6 +523,8 @@ async def _work(
     try:
         await serve(doors, listener, settings.shutdown_grace, tls)
     finally:
+        if core.pull_through is not None:
+            core.pull_through.stop()
         for task in (flushing, renewal):
             if task is not None:
                 task.cancel()

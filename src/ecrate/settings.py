@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ecrate.domain.rates import RATES, parse_rates
+from ecrate.upstream.addresses import parse_networks
+from ecrate.upstream.choice import parse_hosts, parse_realms
 
 
 class SettingError(Exception):
@@ -73,6 +76,18 @@ class Settings:
     activation_seconds: float = 1.0
     collect_every: float = 5.0
     lifecycle_every: float = 3600.0
+    upstream_hosts: str = ""
+    upstream_networks: str = ""
+    upstream_realms: str = ""
+    upstream_secrets: str = ""
+    upstream_ca_bundle: str = ""
+    upstream_recheck: float = 24 * 3600.0
+    upstream_timeout: float = 30.0
+    upstream_imports_all: bool = True
+    scan_every: float = 1.0
+    scan_size: int = 32 * 1024 * 1024 * 1024
+    scan_command: str = ""
+    scan_sboms: bool = True
     events_every: float = 1.0
     events_kept: float = 7 * 24 * 3600.0
 
@@ -198,12 +213,22 @@ def _template(text: str) -> bool:
         return False
 
 
-def _rates(text: str) -> bool:
+def _readable(parse: Callable[[str], object]) -> Callable[[Any], bool]:
+    def is_good(text: str) -> bool:
+        try:
+            parse(text)
+        except ValueError:
+            return False
+        return True
+
+    return is_good
+
+
+def _command(text: str) -> bool:
     try:
-        parse_rates(text)
+        return not text or any("{layout}" in word for word in shlex.split(text))
     except ValueError:
         return False
-    return True
 
 
 def _matches(pattern: str) -> Callable[[Any], bool]:
@@ -231,7 +256,10 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "blobs": (_matches(r"|file:///.+|s3://.+"), "file:///PATH or s3://BUCKET[/PREFIX][?...]"),
     "repositories_per_registry": _COUNT,
     "images_per_repository": _COUNT,
-    "rate_limits": (_rates, f"ecr, off, or OPERATION=RATE,... of {', '.join(RATES)}"),
+    "rate_limits": (
+        _readable(parse_rates),
+        f"ecr, off, or OPERATION=RATE,... of {', '.join(RATES)}",
+    ),
     "audit_log_size": (lambda size: 1000 <= size <= 10**12, "1000 to 10^12 bytes"),  # noqa: PLR2004
     "audit_log_kept": (lambda count: 1 <= count <= 1000, "1 to 1000 files"),  # noqa: PLR2004
     "log_format": (_matches(r"console|json"), "console or json"),
@@ -248,6 +276,18 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "activation_seconds": _seconds(0),
     "collect_every": _seconds(0.1),
     "lifecycle_every": _seconds(0.1),
+    "upstream_hosts": (_readable(parse_hosts), "hosts with commas between: HOST[:PORT], *.DOMAIN"),
+    "upstream_networks": (_readable(parse_networks), "networks with commas between: 10.0.0.0/8"),
+    "upstream_realms": (_readable(parse_realms), "REGISTRY=HOST with commas between"),
+    "upstream_secrets": (
+        _matches(r"|file:///.+|env:[A-Z][A-Z0-9_]*"),
+        "file:///PATH or env:PREFIX",
+    ),
+    "upstream_recheck": _seconds(0),
+    "upstream_timeout": _seconds(0.1),
+    "scan_every": _seconds(0.1),
+    "scan_size": (lambda size: 1 <= size <= 10**14, "1 to 10^14 bytes"),
+    "scan_command": (_command, "a command with {layout} in it, or nothing"),
     "events_every": _seconds(0.1),
     "events_kept": _seconds(1),
 }

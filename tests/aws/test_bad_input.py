@@ -23,6 +23,7 @@ WITHOUT_MEMBERS = {
     "DeleteSigningConfiguration",
     "DescribeRegistry",
     "GetRegistryPolicy",
+    "GetRegistryScanningConfiguration",
     "GetSigningConfiguration",
 }
 

@@ -16,7 +16,7 @@ from ecrate.aws.errors import CODES
 from ecrate.aws.images import _FAILURES as FAILURES
 from ecrate.aws.model import Shape, kebab, service_model
 from ecrate.aws.table import OPERATIONS
-from ecrate.domain import errors, images, layers, names
+from ecrate.domain import errors, images, layers, names, upstream_errors
 from tests.support.provoked import COMMON
 from tests.support.reachable import errors_named_below
 
@@ -33,9 +33,41 @@ PER_ENTRY: Final = {
     errors.InvalidImageTag,
     errors.MissingDigestAndTag,
 }
+# Why something could not be had of upstream; the reason for an unusable secret becomes that of a
+# denied access.
+SECRETS: Final = {
+    upstream_errors.SecretNotFound,
+    upstream_errors.UnableToAccessSecret,
+    upstream_errors.UnableToDecryptSecretValue,
+}
+FETCHING: Final = {
+    upstream_errors.UpstreamAccessDenied,
+    upstream_errors.UpstreamContentRefused,
+    upstream_errors.UpstreamNotFound,
+    upstream_errors.UpstreamTooManyRequests,
+    upstream_errors.UpstreamUnavailable,
+}
+# What keeping an image could end in; what comes from upstream may lack what it needs.
+KEEPING: Final = {
+    errors.LayersNotFound,
+    errors.ReferencedImagesNotFound,
+    errors.RepositoryAlreadyExists,
+}
 CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
     "BatchDeleteImage": PER_ENTRY,
-    "BatchGetImage": {*PER_ENTRY, errors.ImageInaccessible, errors.PullRefused},
+    "BatchGetImage": {
+        *PER_ENTRY,
+        *FETCHING,
+        *KEEPING,
+        *SECRETS,
+        errors.ImageInaccessible,
+        errors.PullRefused,
+    },
+    "DescribeImageScanFindings": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "DescribeImageSigningStatus": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
@@ -51,7 +83,19 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
     },
+    "GetDownloadUrlForLayer": {*FETCHING, *SECRETS} - {upstream_errors.UpstreamNotFound},
+    "ListImageReferrers": {*FETCHING, *KEEPING, *SECRETS, errors.LimitExceeded},
     "PutImage": {errors.InvalidImageTag},
+    "ValidatePullThroughCacheRule": {
+        *SECRETS,
+        upstream_errors.UpstreamAccessDenied,
+        upstream_errors.UpstreamTooManyRequests,
+    },
+    "StartImageScan": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "UpdateImageStorageClass": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
@@ -75,6 +119,7 @@ WITHOUT_CODE: Final = {
     errors.MigrationFailed: "data is moved on the command line only",
     errors.HoldLost: "only commands on the data directory take holds",
     errors.TrashNotFound: "the trash is looked into on the command line only",
+    **dict.fromkeys(FETCHING, "told in the text of another error, or in a batch's failures"),
     errors.SigningFailed: "images are signed behind a push, or on the command line",
     errors.PullGateNotFound: "pull gates are set on the command line only",
     errors.PullRefused: "an entry of a batch's failures only",

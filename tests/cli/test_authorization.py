@@ -11,8 +11,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from ecrate.cli.challenge import Challenge, is_bound, read_challenges
-from ecrate.cli.connections import Endpoint
+from ecrate.upstream.challenges import Challenge, is_bound, read_challenges
+from ecrate.upstream.endpoints import Endpoint
 from tests.cli.challenging_registry import ChallengingRegistry, challenging_registry
 from tests.cli.conftest import LogIn, Run
 from tests.support.images import make_image

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from ecrate.app import Layout
-from ecrate.cli.connections import Endpoint
 from ecrate.cli.doctor.clients import check_containerd, hosts_folder, is_insecure
 from ecrate.cli.doctor.findings import Situation
 from ecrate.cli.doctor.machine import filesystem_of
@@ -19,6 +18,7 @@ from ecrate.cli.doctor.server import compare_clocks, read_certificate
 from ecrate.cli.registries import plain_registries
 from ecrate.settings import Settings
 from ecrate.store.database import SCHEMA_VERSION
+from ecrate.upstream.endpoints import Endpoint
 from tests.cli.conftest import LogIn, Run
 from tests.support.aws_cli import Ran
 from tests.support.certificates import Pair, issue, make_authority

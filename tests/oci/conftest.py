@@ -11,6 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.caches import Cache, running_cache
+from tests.support.images import MadeImage, make_image
 from tests.support.registry import start_upload
 from tests.support.server import Server, running_server
 
@@ -82,3 +84,22 @@ def parity_server() -> Iterator[Server]:
         running_server(Path(folder) / "data", env=parity) as running,
     ):
         yield running
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cache]:
+    """A server with a rule for an upstream, which fetches nothing that nobody asks for."""
+    with running_cache(tmp_path_factory.mktemp("cache") / "data") as running:
+        yield running
+
+
+@pytest.fixture
+def name(make_name: Callable[[], str]) -> str:
+    """What a repository is called at the upstream."""
+    return make_name()
+
+
+@pytest.fixture
+def image(cache: Cache, name: str) -> MadeImage:
+    """An image that upstream has, under the tag v1."""
+    return cache.upstream.add(name, make_image(3000), "v1")

@@ -24,7 +24,7 @@ from ecrate.operations.signatures import sign_image
 from ecrate.signers.profiles import Profiles
 from ecrate.store import images as store
 from ecrate.store.audit import AuditLog
-from ecrate.store.database import Transaction
+from ecrate.store.database import MustWaitError, Transaction
 from tests.support.core import DAY, Bench
 from tests.support.images import OCI_MANIFEST, MadeImage, make_image
 from tests.support.pushing import make_index
@@ -382,8 +382,11 @@ def test_a_gate_is_not_asked_where_there_is_no_time(bench: Bench, one: Repositor
     digest = bench.push(one, make_image(10))
     set_gate(bench, one, "release")
 
-    with pytest.raises(images.NotQuickError):
-        images.get_image(bench.core, bench.caller, one, ImageId(digest), is_quick=True)
+    gathering = bench.database.gathering
+    if gathering is None:
+        pytest.skip("no operation runs on the loop on this engine")
+    with pytest.raises(MustWaitError):
+        gathering.look(images.get_image, bench.core, bench.caller, one, ImageId(digest))
 
 
 def test_opening_an_image_tells_of_the_gate_in_one_statement(

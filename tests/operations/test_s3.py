@@ -25,15 +25,21 @@ from ecrate.domain.errors import (
     UploadNotFound,
 )
 from ecrate.domain.layers import MIB, MIN_PART_SIZE
-from ecrate.domain.names import RepositoryRef
+from ecrate.domain.names import ImageId, RepositoryRef
+from ecrate.domain.pull_through import Rule
 from ecrate.operations import repositories, uploads
 from ecrate.operations.claims import CLAIM_SECONDS, ClaimedRow
 from ecrate.operations.collection import collect, collect_strays
-from tests.support.core import DAY, HOUR, Bench, Clock, InterruptedDatabase
-from tests.support.images import digest_of
+from ecrate.operations.pull_through.fetches import Waiting
+from ecrate.operations.pull_through.images import find_image
+from ecrate.operations.pull_through.layers import fetch_layer
+from ecrate.operations.pull_through.rules import create_pull_through_cache_rule
+from tests.support.core import CALLER, DAY, HOUR, Bench, Clock, InterruptedDatabase
+from tests.support.images import digest_of, make_image
 from tests.support.proxy import NOT_IMPLEMENTED, answering, once, running_proxy
 from tests.support.registry import some_bytes
 from tests.support.seaweed import KEY, S3Server
+from tests.support.upstream import Gate, make_pull_through, running_upstream
 
 pytestmark = pytest.mark.s3
 
@@ -49,12 +55,13 @@ def address(s3_server: S3Server) -> S3Address:
 
 
 @pytest.fixture
-def make_node(tmp_path: Path, address: S3Address) -> Iterator[Callable[[], Bench]]:
+def make_node(tmp_path: Path, address: S3Address) -> Iterator[Callable[..., Bench]]:
     """Make nodes that share a database and the store."""
     with contextlib.ExitStack() as opened:
 
-        def make() -> Bench:
-            bench = Bench(tmp_path, clock=Clock(time.time()), blob_store=S3Blobs(address, KEY))
+        def make(**options: Any) -> Bench:
+            blobs = S3Blobs(address, KEY)
+            bench = Bench(tmp_path, clock=Clock(time.time()), options=options, blob_store=blobs)
             opened.callback(bench.close)
             return bench
 
@@ -469,3 +476,34 @@ def test_complete_whose_answer_from_the_store_is_lost_is_repeated(
 
     assert digest == digest_of(LARGE)
     assert proxy.seen.lost == ["POST uploadId"]
+
+
+def test_layer_from_upstream_is_fetched_for_all_nodes(
+    make_node: Callable[..., Bench], tmp_path: Path
+) -> None:
+    with running_upstream() as upstream, contextlib.ExitStack() as opened:
+        image = upstream.add("app", make_image(21 * MIB), "v1")
+        (layer,) = image.layers
+        gate = upstream.faults[f"/v2/app/blobs/{layer.digest}"] = Gate(layer.content)
+        seams = [make_pull_through(tmp_path / name, claim=20.0) for name in ("one", "two")]
+        for seam in seams:
+            opened.callback(seam.stop)
+        one, two = (make_node(pull_through=seam) for seam in seams)
+        rule = Rule("up", upstream.url, None, None, None, None, 0.0, 0.0)
+        create_pull_through_cache_rule(one.core, CALLER, CALLER.registry, rule)
+        place = one.ref("up/app")
+        with pytest.raises(Waiting) as caught:
+            find_image(one.core, CALLER, place, ImageId(tag="v1"))
+        caught.value.fetches[0].ended.result(30)
+
+        first = fetch_layer(one.core, CALLER, place, layer.digest)
+        assert gate.reached.wait(30)
+        second = fetch_layer(two.core, CALLER, place, layer.digest)
+        gate.open()
+        for fetch in (first, second):
+            fetch.ended.result(60)
+
+        # The file that grew was the other node's.
+        assert [first.error, second.error, second.spool] == [None, None, None]
+        assert two.read(place, layer.digest) == layer.content
+        assert upstream.count(f"/v2/app/blobs/{layer.digest}") == 1

@@ -120,7 +120,12 @@ def test_preparing_goes_on_after_a_start_that_was_killed(empty_url: str) -> None
         "INSERT INTO yoyo_lock (locked, pid) VALUES (1, 1); "
         "UPDATE schema_version SET version = 3; DROP TABLE secret; "
         "ALTER TABLE blobs DROP COLUMN lost_at; "
+        "DROP TABLE pull_through_rules; DROP TABLE upstream_subjects; "
+        "DROP TABLE upstream_imports; ALTER TABLE tags DROP COLUMN checked_at; "
+        "ALTER TABLE tags DROP COLUMN etag; "
         "DROP TABLE outbox; DROP TABLE events; DROP TABLE event_readers; "
+        "DROP TABLE advisory_packages; DROP TABLE advisories; DROP TABLE advisory_feed; "
+        "DROP TABLE scan_results; DROP TABLE scans; DROP TABLE scanning_configurations; "
         "DROP TABLE signing_configurations; DROP TABLE image_signings; DROP TABLE pull_gates; "
         "ALTER TABLE repositories DROP COLUMN has_gate; DROP TABLE applied_bundles;",
     )

@@ -27,6 +27,8 @@ storage:
 http:
   addr: 127.0.0.1:{port}
   secret: anything
+"""
+_AUTH = """\
 auth:
   htpasswd: {{realm: test, path: {root}/htpasswd}}
 """
@@ -49,14 +51,15 @@ class DockerRegistry:
 
 
 @contextlib.contextmanager
-def running_docker_registry(folder: Path) -> Iterator[DockerRegistry]:
-    """Run one for a block."""
+def running_docker_registry(folder: Path, *, auth: str = "") -> Iterator[DockerRegistry]:
+    """Run one for a block; `auth` is in the place of the user and the password."""
     program = find_program("docker-registry")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     (folder / "htpasswd").write_text(_HTPASSWD)
-    (folder / "config.yml").write_text(_CONFIG.format(root=folder, port=port))
+    config = _CONFIG.format(root=folder, port=port) + (auth or _AUTH.format(root=folder))
+    (folder / "config.yml").write_text(config)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [program, "serve", str(folder / "config.yml")], stdout=log, stderr=log

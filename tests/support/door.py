@@ -35,6 +35,14 @@ from tests.support.images import MadeImage, make_image
 from tests.support.server import REGION
 from tests.support.serving import MIB, serving
 from tests.support.signing import CONTENT_TYPE, TARGET, error_of
+from tests.support.upstream import (
+    TOKEN,
+    USER,
+    Upstream,
+    make_pull_through,
+    put_secret,
+    running_upstream,
+)
 
 if TYPE_CHECKING:
     from types_boto3_ecr.client import ECRClient
@@ -46,6 +54,8 @@ SMALL_LIMITS = Limits(
     layer_size=4000,
     templates_per_registry=2,
     pull_time_exclusions=2,
+    pull_through_rules=2,
+    scan_pause=60.0,
 )
 _SESSION = boto3.session.Session()
 _ACCOUNTS = itertools.count(100_000_000_000)
@@ -178,6 +188,24 @@ class Account:
         self.put(repository, image.manifest, *tags)
         return image
 
+    def secret(self, name: str, value: object = None) -> str:
+        """Put a secret with a login, or another value; give its ARN."""
+        login = {"username": USER, "accessToken": TOKEN}
+        folder = self.door.bench.folder / "secrets"
+        return put_secret(folder, self.id, name, login if value is None else value)
+
+    def cache(self, prefix: str = "up", **members: str) -> str:
+        """Create a rule for the door's upstream; give the name that a repository has there which
+        is the account's own.
+        """
+        self.call(
+            "CreatePullThroughCacheRule",
+            ecrRepositoryPrefix=prefix,
+            upstreamRegistryUrl=self.door.upstream.url,
+            **members,
+        )
+        return f"of/{self.id}"
+
 
 def part_of(repository: str, upload_id: str, first: int, content: bytes) -> dict[str, Any]:
     """Give the members of an UploadLayerPart."""
@@ -197,6 +225,7 @@ class Door:
     bench: Bench
     http: httpx.Client
     database: FragileDatabase
+    upstream: Upstream
 
     def account(self) -> Account:
         """Give an account that has nothing yet."""
@@ -207,9 +236,12 @@ class Door:
 def open_door(folder: Path, limits: Limits = SMALL_LIMITS) -> Iterator[Door]:
     """Serve the door for a block."""
     with contextlib.ExitStack() as opened:
-        options = {"is_open": True, "limits": limits}
+        upstream = opened.enter_context(running_upstream())
+        seam = make_pull_through(folder)
+        options = {"is_open": True, "limits": limits, "pull_through": seam}
         bench = Bench(folder, options=options, engine=FragileDatabase)
         opened.callback(bench.close)
+        opened.callback(seam.stop)
         threads = Threads()
         opened.callback(threads.stop)
         bodies = Bodies(threads, buffers=1, size=32 * MIB)
@@ -218,4 +250,4 @@ def open_door(folder: Path, limits: Limits = SMALL_LIMITS) -> Iterator[Door]:
         http = httpx.Client(base_url=f"http://127.0.0.1:{port}", verify=False, trust_env=False)  # noqa: S501
         opened.enter_context(http)
         assert isinstance(bench.database, FragileDatabase)
-        yield Door(bench, http, bench.database)
+        yield Door(bench, http, bench.database, upstream)

@@ -16,15 +16,17 @@ from tests.support.door import Account, part_of
 from tests.support.images import digest_of, make_image
 from tests.support.pushing import make_index
 from tests.support.rules import DIGEST, UNKNOWN, sample, violations
+from tests.support.upstream import Handler, arn_of, refusing, sending
 
 Members = dict[str, Any]
 Provocation = Callable[[Account], Members]
+Fault = Callable[[Handler], None]
 
 INVALID: Final = "InvalidParameterException"
 NO_REPOSITORY: Final = "RepositoryNotFoundException"
 SERVER: Final = "ServerException"
 
-_UPSTREAM: Final = "upstreams come with pull through cache rules, which are not built yet"
+_DELETES: Final = "nothing is deleted at an upstream"
 _NO_MEMBERS: Final = "the operation has no members that could be wrong"
 
 # What every operation of an AWS service may answer, though its model does not say so; and what
@@ -48,14 +50,15 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
     ("*", "KmsException"): "there is no KMS here: type and key are remembered, nothing encrypted",
     ("*", "ValidationException"): (
         "what is malformed is an InvalidParameterException; the states that ECR refuses so come "
-        "with scanning, signing and replication"
+        "with signing and replication"
     ),
-    ("*", "UnableToGetUpstreamImageException"): _UPSTREAM,
-    ("*", "UnableToGetUpstreamLayerException"): _UPSTREAM,
-    ("*", "UnableToListUpstreamImageReferrersException"): _UPSTREAM,
-    ("BatchGetImage", "LimitExceededException"): _UPSTREAM,
     ("DeleteRegistryPolicy", INVALID): _NO_MEMBERS,
     ("DescribeRegistry", INVALID): _NO_MEMBERS,
+    ("GetRegistryScanningConfiguration", INVALID): _NO_MEMBERS,
+    ("BatchGetRepositoryScanningConfiguration", NO_REPOSITORY): "it is a failure in the answer",
+    ("PutRegistryScanningConfiguration", "BlockedByOrganizationPolicyException"): (
+        "there are no organizations here"
+    ),
     ("GetRegistryPolicy", INVALID): _NO_MEMBERS,
     ("GetSigningConfiguration", INVALID): _NO_MEMBERS,
     ("DeregisterPullTimeUpdateExclusion", "LimitExceededException"): "it only takes away",
@@ -67,15 +70,26 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
 # The same for the failures within an answer.
 CANNOT_FAIL: Final[dict[tuple[str, str], str]] = {
     ("*", "KmsError"): "there is no KMS here",
-    ("*", "UpstreamAccessDenied"): _UPSTREAM,
-    ("*", "UpstreamTooManyRequests"): _UPSTREAM,
-    ("*", "UpstreamUnavailable"): _UPSTREAM,
+    ("BatchDeleteImage", "UpstreamAccessDenied"): _DELETES,
+    ("BatchDeleteImage", "UpstreamTooManyRequests"): _DELETES,
+    ("BatchDeleteImage", "UpstreamUnavailable"): _DELETES,
     ("BatchGetImage", "ImageReferencedByManifestList"): "an index keeps from deletes only",
     ("BatchDeleteImage", "ImageInaccessible"): "archived images can be deleted",
 }
 
 
+# What is raised within, and caught: it is a failure in the answer.
+CAUGHT: Final = {("BatchGetRepositoryScanningConfiguration", NO_REPOSITORY)}
+# Where what cannot occur elsewhere does.
+EXCEPTIONS: Final = {
+    ("PutImageScanningConfiguration", "ValidationException"),
+    ("StartImageScan", "ValidationException"),
+}
+
+
 def reason_why_not(reasons: dict[tuple[str, str], str], operation: str, code: str) -> str | None:
+    if (operation, code) in EXCEPTIONS:
+        return None
     return reasons.get((operation, code)) or reasons.get(("*", code))
 
 
@@ -228,6 +242,99 @@ def _preview_under_way(account: Account) -> Members:
     return request
 
 
+def _upstream_image(fault: Fault) -> Provocation:
+    """Ask for an image that upstream does not give."""
+
+    def provoke(account: Account) -> Members:
+        name = account.cache()
+        account.door.upstream.faults[f"/v2/{name}/manifests/v1"] = fault
+        return {"repositoryName": f"up/{name}", "imageIds": [{"imageTag": "v1"}]}
+
+    return provoke
+
+
+def _image_to_scan(account: Account) -> Members:
+    name = account.create()
+    account.push(name, "v1")
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _scan_again(account: Account) -> Members:
+    request = _image_to_scan(account)
+    account.call("StartImageScan", **request)
+    return request
+
+
+def _scan_an_index(account: Account) -> Members:
+    name = account.create()
+    account.put(name, make_index(account.push(name)), "v1")
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _scan_an_archived_image(account: Account) -> Members:
+    name = account.create()
+    image = account.push(name, "v1")
+    _archive(account, name, image.digest)
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _enhanced(prepare: Provocation) -> Provocation:
+    def provoke(account: Account) -> Members:
+        account.call("PutRegistryScanningConfiguration", scanType="ENHANCED", rules=[])
+        return prepare(account)
+
+    return provoke
+
+
+def _upstream_images(account: Account) -> Members:
+    """Ask for one image more than a repository may have."""
+    name = account.cache()
+    digests = [account.door.upstream.add(name, make_image(10)).digest for _ in range(4)]
+    request = {"repositoryName": f"up/{name}"}
+    account.call("BatchGetImage", imageIds=[{"imageDigest": one} for one in digests[1:]], **request)
+    return {**request, "imageIds": [{"imageDigest": digests[0]}]}
+
+
+def _upstream_layer(account: Account) -> Members:
+    name = account.cache()
+    image = account.door.upstream.add(name, make_image(10), "v1")
+    ids = [{"imageTag": "v1"}]
+    account.call("BatchGetImage", repositoryName=f"up/{name}", imageIds=ids)
+    digest = image.config.digest
+    account.door.upstream.faults[f"/v2/{name}/blobs/{digest}"] = refusing(500)
+    return {"repositoryName": f"up/{name}", "layerDigest": digest}
+
+
+def _upstream_referrers(account: Account) -> Members:
+    name = account.cache()
+    image = account.door.upstream.add(name, make_image(10), "v1")
+    ids = [{"imageTag": "v1"}]
+    account.call("BatchGetImage", repositoryName=f"up/{name}", imageIds=ids)
+    account.door.upstream.faults[f"/v2/{name}/referrers/{image.digest}"] = refusing(500)
+    return {"repositoryName": f"up/{name}", "subjectId": {"imageDigest": image.digest}}
+
+
+def _rule(**members: Any) -> Provocation:
+    """Ask for a rule with these members."""
+    return lambda _: sample("CreatePullThroughCacheRule", **members)
+
+
+def _secret(operation: str, arn: Callable[[Account], str]) -> Provocation:
+    """Ask for a rule, or to change it, with a secret that is of no use."""
+
+    def provoke(account: Account) -> Members:
+        if operation.startswith("Update"):
+            account.cache("no")
+        return sample(operation, credentialArn=arn(account))
+
+    return provoke
+
+
+_SECRETS: Final[dict[str, Callable[[Account], str]]] = {
+    "SecretNotFoundException": lambda account: arn_of(account.id, "nowhere"),
+    "UnableToAccessSecretException": lambda _: arn_of("999999999999", "login"),
+    "UnableToDecryptSecretValueException": lambda account: account.secret("binary", b"\xff"),
+}
 _ONE_TO_THREE: Final = ["p/one", "p/two", "p/three"]
 _PRINCIPALS: Final = [f"arn:aws:iam::123456789012:user/{name}" for name in "abc"]
 
@@ -239,6 +346,35 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
         b"abc", b"def", digest=digest_of(b"abcdef")
     ),
     ("CompleteLayerUpload", "UploadNotFoundException"): _in_one("CompleteLayerUpload"),
+    ("BatchGetImage", "LimitExceededException"): _upstream_images,
+    ("BatchGetImage", "UnableToGetUpstreamImageException"): _upstream_image(sending(b"{}")),
+    ("CreatePullThroughCacheRule", "LimitExceededException"): _once_too_often(
+        "CreatePullThroughCacheRule", "ecrRepositoryPrefix", _ONE_TO_THREE
+    ),
+    ("CreatePullThroughCacheRule", "PullThroughCacheRuleAlreadyExistsException"): _again(
+        "CreatePullThroughCacheRule"
+    ),
+    ("CreatePullThroughCacheRule", "UnsupportedUpstreamRegistryException"): _rule(
+        upstreamRegistryUrl="registry.example"
+    ),
+    **{
+        (operation, code): _secret(operation, arn)
+        for operation in ("CreatePullThroughCacheRule", "UpdatePullThroughCacheRule")
+        for code, arn in _SECRETS.items()
+    },
+    ("DescribePullThroughCacheRules", "PullThroughCacheRuleNotFoundException"): lambda _: sample(
+        "DescribePullThroughCacheRules", "ecrRepositoryPrefixes"
+    ),
+    **{
+        (operation, "PullThroughCacheRuleNotFoundException"): _good(operation)
+        for operation in (
+            "DeletePullThroughCacheRule",
+            "UpdatePullThroughCacheRule",
+            "ValidatePullThroughCacheRule",
+        )
+    },
+    ("GetDownloadUrlForLayer", "UnableToGetUpstreamLayerException"): _upstream_layer,
+    ("ListImageReferrers", "UnableToListUpstreamImageReferrersException"): _upstream_referrers,
     ("CreateRepository", "InvalidTagParameterException"): lambda _: {
         "repositoryName": "one",
         "tags": _tags("aws:own"),
@@ -299,6 +435,16 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ("RegisterPullTimeUpdateExclusion", "LimitExceededException"): _once_too_often(
         "RegisterPullTimeUpdateExclusion", "principalArn", _PRINCIPALS
     ),
+    ("DescribeImageScanFindings", "ImageNotFoundException"): _in_one("DescribeImageScanFindings"),
+    ("DescribeImageScanFindings", "ScanNotFoundException"): _image_to_scan,
+    ("PutImageScanningConfiguration", "ValidationException"): _enhanced(
+        _in_one("PutImageScanningConfiguration")
+    ),
+    ("StartImageScan", "ImageArchivedException"): _scan_an_archived_image,
+    ("StartImageScan", "ImageNotFoundException"): _in_one("StartImageScan"),
+    ("StartImageScan", "LimitExceededException"): _scan_again,
+    ("StartImageScan", "UnsupportedImageTypeException"): _scan_an_index,
+    ("StartImageScan", "ValidationException"): _enhanced(_image_to_scan),
     ("StartLifecyclePolicyPreview", "LifecyclePolicyNotFoundException"): _in_one(
         "StartLifecyclePolicyPreview"
     ),
@@ -399,6 +545,12 @@ FAILED: Final[dict[tuple[str, str], Provocation]] = {
             "InvalidImageTag": _image_ids({"imageTag": "-"}),
             "MissingDigestAndTag": _image_ids({}),
         }.items()
+    },
+    ("BatchGetImage", "UpstreamAccessDenied"): _upstream_image(refusing(403)),
+    ("BatchGetImage", "UpstreamTooManyRequests"): _upstream_image(refusing(429)),
+    ("BatchGetImage", "UpstreamUnavailable"): _upstream_image(refusing(500)),
+    ("BatchGetRepositoryScanningConfiguration", "REPOSITORY_NOT_FOUND"): lambda _: {
+        "repositoryNames": [UNKNOWN]
     },
     ("BatchGetImage", "ImageInaccessible"): _image_ids({"imageTag": "v1"}, is_archived=True),
     ("BatchDeleteImage", "ImageReferencedByManifestList"): _listed_image,

@@ -9,6 +9,7 @@ from typing import Any, Final
 from tests.support.door import Account, part_of
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
 from tests.support.rules import sample
+from tests.support.scanning import image_with, import_feed, python, scan_all
 
 Scenario = Callable[[Account], object]
 
@@ -146,6 +147,42 @@ def describe_repository_creation_templates(account: Account) -> None:
     account.call(operation, prefixes=["one"])
 
 
+def create_pull_through_cache_rule(account: Account) -> None:
+    given = sample(
+        "CreatePullThroughCacheRule",
+        *("upstreamRegistry", "upstreamRepositoryPrefix", "customRoleArn"),
+        credentialArn=account.secret("login"),
+    )
+    account.call("CreatePullThroughCacheRule", registryId=account.id, **given)
+
+
+def update_pull_through_cache_rule(account: Account) -> None:
+    account.cache("up")
+    given = sample("UpdatePullThroughCacheRule", "customRoleArn", ecrRepositoryPrefix="up")
+    account.call(
+        "UpdatePullThroughCacheRule",
+        registryId=account.id,
+        **given | {"credentialArn": account.secret("login")},
+    )
+
+
+def _of_a_rule(operation: str) -> Scenario:
+    def run(account: Account) -> None:
+        account.cache("up")
+        account.call(operation, registryId=account.id, ecrRepositoryPrefix="up")
+
+    return run
+
+
+def describe_pull_through_cache_rules(account: Account) -> None:
+    operation, given = "DescribePullThroughCacheRules", {"registryId": account.id, "maxResults": 1}
+    account.cache("one")
+    account.cache("two")
+    token = account.call(operation, **given)["nextToken"]
+    account.call(operation, nextToken=token, **given)
+    account.call(operation, ecrRepositoryPrefixes=["two", "one"])
+
+
 def _with_lifecycle_policy(operation: str) -> Scenario:
     def run(account: Account) -> None:
         name = account.create()
@@ -253,6 +290,36 @@ def get_download_url_for_layer(account: Account) -> None:
     )
 
 
+def batch_get_repository_scanning_configuration(account: Account) -> None:
+    account.create()
+    account.call("BatchGetRepositoryScanningConfiguration", repositoryNames=["one", "two"])
+
+
+def put_registry_scanning_configuration(account: Account) -> None:
+    filters = [{"filter": "prod*", "filterType": "WILDCARD"}]
+    rules = [{"scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": filters}]
+    account.call("PutRegistryScanningConfiguration", scanType="ENHANCED", rules=rules)
+
+
+def start_image_scan(account: Account) -> None:
+    name = account.create()
+    image_id = _image_ids(account, name)[0]
+    account.call("StartImageScan", registryId=account.id, repositoryName=name, imageId=image_id)
+
+
+def describe_image_scan_findings(account: Account) -> None:
+    name, core = account.create(), account.door.bench.core
+    import_feed(core)
+    image = account.upload(name, image_with(python("one", "1.0"), python("two", "1.0")))
+    account.put(name, image.manifest, "v1")
+    image_id = {"imageDigest": image.digest, "imageTag": "v1"}
+    given = {"registryId": account.id, "repositoryName": name, "imageId": image_id}
+    account.call("StartImageScan", **given)
+    scan_all(core)
+    token = account.call("DescribeImageScanFindings", maxResults=1, **given)["nextToken"]
+    account.call("DescribeImageScanFindings", maxResults=1, nextToken=token, **given)
+
+
 def list_image_referrers(account: Account) -> None:
     name = account.create()
     subject = account.push(name)
@@ -331,18 +398,23 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "BatchCheckLayerAvailability": batch_check_layer_availability,
     "BatchDeleteImage": batch_delete_image,
     "BatchGetImage": batch_get_image,
+    "BatchGetRepositoryScanningConfiguration": batch_get_repository_scanning_configuration,
     "CompleteLayerUpload": complete_layer_upload,
+    "CreatePullThroughCacheRule": create_pull_through_cache_rule,
     "CreateRepository": create_repository,
     "CreateRepositoryCreationTemplate": create_repository_creation_template,
     "DeleteLifecyclePolicy": _with_lifecycle_policy("DeleteLifecyclePolicy"),
+    "DeletePullThroughCacheRule": _of_a_rule("DeletePullThroughCacheRule"),
     "DeleteRegistryPolicy": _with_registry_policy("DeleteRegistryPolicy"),
     "DeleteRepository": _in_one("DeleteRepository", "force"),
     "DeleteRepositoryCreationTemplate": delete_repository_creation_template,
     "DeleteRepositoryPolicy": _with_repository_policy("DeleteRepositoryPolicy"),
     "DeleteSigningConfiguration": _with_signing_configuration("DeleteSigningConfiguration"),
     "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
+    "DescribeImageScanFindings": describe_image_scan_findings,
     "DescribeImageSigningStatus": describe_image_signing_status,
     "DescribeImages": describe_images,
+    "DescribePullThroughCacheRules": describe_pull_through_cache_rules,
     "DescribeRegistry": _one("DescribeRegistry"),
     "DescribeRepositories": describe_repositories,
     "DescribeRepositoryCreationTemplates": describe_repository_creation_templates,
@@ -353,6 +425,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "GetLifecyclePolicyPreview": get_lifecycle_policy_preview,
     "GetRegistryPolicy": _with_registry_policy("GetRegistryPolicy"),
     "GetRepositoryPolicy": _with_repository_policy("GetRepositoryPolicy"),
+    "GetRegistryScanningConfiguration": _one("GetRegistryScanningConfiguration"),
     "GetSigningConfiguration": _with_signing_configuration("GetSigningConfiguration"),
     "InitiateLayerUpload": _in_one("InitiateLayerUpload"),
     "ListImageReferrers": list_image_referrers,
@@ -367,13 +440,17 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "PutImageTagMutability": _in_one("PutImageTagMutability", **_EXCLUSIONS),
     "PutLifecyclePolicy": _in_one("PutLifecyclePolicy"),
     "PutRegistryPolicy": _one("PutRegistryPolicy"),
+    "PutRegistryScanningConfiguration": put_registry_scanning_configuration,
     "PutSigningConfiguration": put_signing_configuration,
     "RegisterPullTimeUpdateExclusion": _one("RegisterPullTimeUpdateExclusion"),
     "SetRepositoryPolicy": _in_one("SetRepositoryPolicy", "force"),
+    "StartImageScan": start_image_scan,
     "StartLifecyclePolicyPreview": _in_one("StartLifecyclePolicyPreview", "lifecyclePolicyText"),
     "TagResource": _for_resource("TagResource", tags=[{"Key": "stage", "Value": "test"}]),
     "UntagResource": _for_resource("UntagResource", tagKeys=["stage"]),
     "UpdateImageStorageClass": update_image_storage_class,
+    "UpdatePullThroughCacheRule": update_pull_through_cache_rule,
     "UpdateRepositoryCreationTemplate": update_repository_creation_template,
     "UploadLayerPart": upload_layer_part,
+    "ValidatePullThroughCacheRule": _of_a_rule("ValidatePullThroughCacheRule"),
 }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -394,6 +394,56 @@ class AccountSetting:
 
 
 @dataclass(frozen=True)
+class RegistryScanningConfiguration:
+    """aws_ecr_registry_scanning_configuration: registry_scanning_configuration.go at
+    004b82babcaf4d20bbc12b4e19caea237c681216. Its id is the registry's.
+    """
+
+    ecr: ECRClient
+    id_of = "registry_id"
+
+    def create(self, plan: State) -> None:
+        rules: Any = [
+            {
+                "repositoryFilters": [
+                    {"filter": one["filter"], "filterType": one["filter_type"]}
+                    for one in rule["repository_filter"]
+                ],
+                "scanFrequency": rule["scan_frequency"],
+            }
+            for rule in plan["rule"]
+        ]
+        self.ecr.put_registry_scanning_configuration(scanType=plan["scan_type"], rules=rules)
+
+    def update(self, state: State, plan: State) -> None:
+        assert state["registry_id"] == plan["registry_id"]
+        self.create(plan)
+
+    def read(self, resource_id: str) -> State | None:
+        found = self.ecr.get_registry_scanning_configuration()
+        assert found["registryId"] == resource_id
+        configuration = found["scanningConfiguration"]
+        return {
+            "registry_id": found["registryId"],
+            "rule": [
+                {
+                    "repository_filter": [
+                        {"filter": one["filter"], "filter_type": one["filterType"]}
+                        for one in rule["repositoryFilters"]
+                    ],
+                    "scan_frequency": rule["scanFrequency"],
+                }
+                for rule in configuration["rules"]
+            ],
+            "scan_type": configuration["scanType"],
+        }
+
+    def delete(self, state: State) -> None:
+        assert state["registry_id"]
+        self.ecr.put_registry_scanning_configuration(scanType="BASIC", rules=[])
+
+
+@dataclass(frozen=True)
 class PullTimeExclusion:
     """aws_ecr_pull_time_update_exclusion: pull_time_update_exclusion.go at
     20e0a28a948035664fd03c63109a1fcfc2e3e87f. Another principal is another resource.
@@ -425,3 +475,55 @@ class PullTimeExclusion:
                 principalArn=state["principal_arn"]
             ),
         )
+
+
+@dataclass(frozen=True)
+class PullThroughCacheRule:
+    """aws_ecr_pull_through_cache_rule: pull_through_cache_rule.go at
+    0509e60e8e895c393eb27fcebb30cceceff51528. What is taken out of a plan is not sent.
+    """
+
+    ecr: ECRClient
+    id_of = "ecr_repository_prefix"
+
+    def create(self, plan: State) -> None:
+        self.ecr.create_pull_through_cache_rule(**self._members(plan))
+
+    def update(self, state: State, plan: State) -> None:
+        names = ("ecr_repository_prefix", "credential_arn", "custom_role_arn")
+        changing = {name: plan[name] for name in names if plan.get(name)}
+        assert state["ecr_repository_prefix"] == plan["ecr_repository_prefix"]
+        self.ecr.update_pull_through_cache_rule(**self._members(changing))
+
+    def read(self, resource_id: str) -> State | None:
+        def pages() -> list[Any]:
+            paginator = self.ecr.get_paginator("describe_pull_through_cache_rules")
+            found = paginator.paginate(ecrRepositoryPrefixes=[resource_id])
+            return [one for page in found for one in page["pullThroughCacheRules"]]
+
+        found = unless(["PullThroughCacheRuleNotFoundException"], pages)
+        if found is None:
+            return None
+        (rule,) = found
+        names = {**self._NAMES, "registry_id": "registryId"}
+        return {name: rule.get(wire, "") for name, wire in names.items()}
+
+    def delete(self, state: State) -> None:
+        unless(
+            ["PullThroughCacheRuleNotFoundException"],
+            lambda: self.ecr.delete_pull_through_cache_rule(
+                ecrRepositoryPrefix=state["ecr_repository_prefix"], registryId=state["registry_id"]
+            ),
+        )
+
+    _NAMES: ClassVar = {
+        "credential_arn": "credentialArn",
+        "custom_role_arn": "customRoleArn",
+        "ecr_repository_prefix": "ecrRepositoryPrefix",
+        "upstream_registry_url": "upstreamRegistryUrl",
+        "upstream_repository_prefix": "upstreamRepositoryPrefix",
+    }
+
+    @classmethod
+    def _members(cls, plan: State) -> Any:
+        return {cls._NAMES[name]: value for name, value in plan.items()}

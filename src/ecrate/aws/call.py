@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import field, replace
 from typing import Any, Final, Generic, TypeVar
 
 from ecrate.domain.errors import (
@@ -17,6 +18,7 @@ from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef, is_
 from ecrate.domain.principals import Caller
 from ecrate.domain.values import value
 from ecrate.operations.core import Core
+from ecrate.operations.pull_through.fetches import Waited
 from ecrate.web.hosts import Hosts
 
 P = TypeVar("P")
@@ -28,7 +30,9 @@ _PAGE: Final = "page"
 
 @value
 class Call(Generic[P]):
-    """`parameters` passed validation; `host` is the request's Host header."""
+    """`parameters` passed validation; `host` is the request's Host header. `waited`: what was
+    fetched from upstream since the call was made first.
+    """
 
     core: Core
     caller: Caller
@@ -37,6 +41,7 @@ class Call(Generic[P]):
     hosts: Hosts
     session_token: str | None = None
     is_inspection: bool = False
+    waited: Waited = field(default_factory=dict)
 
     def asking(self, parameters: Q) -> Call[Q]:
         """Give the call with its parameters, once they are read."""
@@ -49,6 +54,10 @@ class Call(Generic[P]):
             self.session_token,
             self.is_inspection,
         )
+
+    def repeated(self, waited: Waited) -> Call[P]:
+        """Give the same call, made again after these fetches."""
+        return replace(self, waited=waited)
 
     def registry(self, registry_id: str | None = None) -> RegistryRef:
         """Give the registry asked about: the caller's, unless an id names another account's."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from typing_extensions import override
 
-from ecrate.domain import errors
+from ecrate.domain import errors, upstream_errors
 
 # The domain's name for each condition, and ECR's exception for it.
 CODES: Final[dict[type[errors.EcrateError], str]] = {
@@ -45,6 +45,10 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.ImageDigestDoesNotMatch: "ImageDigestDoesNotMatchException",
     errors.ImageReferencedByManifestList: "InvalidParameterException",
     errors.ImageStorageClassUpdateNotSupported: "ImageStorageClassUpdateNotSupportedException",
+    errors.ScanNotFound: "ScanNotFoundException",
+    errors.UnsupportedImageType: "UnsupportedImageTypeException",
+    errors.ImageArchived: "ImageArchivedException",
+    errors.ValidationFailed: "ValidationException",
     errors.LayersNotFound: "LayersNotFoundException",
     errors.LayerNotFound: "LayersNotFoundException",
     errors.LayerInaccessible: "LayerInaccessibleException",
@@ -64,6 +68,17 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.AuditUnavailable: "ServerException",
     errors.InternalFault: "ServerException",
     errors.BodyTruncated: "SerializationException",
+    upstream_errors.PullThroughCacheRuleNotFound: "PullThroughCacheRuleNotFoundException",
+    upstream_errors.PullThroughCacheRuleAlreadyExists: "PullThroughCacheRuleAlreadyExistsException",
+    upstream_errors.UnsupportedUpstreamRegistry: "UnsupportedUpstreamRegistryException",
+    upstream_errors.SecretNotFound: "SecretNotFoundException",
+    upstream_errors.UnableToAccessSecret: "UnableToAccessSecretException",
+    upstream_errors.UnableToDecryptSecretValue: "UnableToDecryptSecretValueException",
+    upstream_errors.UnableToGetUpstreamImage: "UnableToGetUpstreamImageException",
+    upstream_errors.UnableToGetUpstreamLayer: "UnableToGetUpstreamLayerException",
+    upstream_errors.UnableToListUpstreamImageReferrers: (
+        "UnableToListUpstreamImageReferrersException"
+    ),
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }
 _STATUSES: Final[dict[type[errors.EcrateError], int]] = {

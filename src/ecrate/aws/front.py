@@ -27,9 +27,11 @@ from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations.audit import Event, changes_something
 from ecrate.operations.core import Core
+from ecrate.operations.pull_through.fetches import Waited, Waiting
 from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.faults import Faults
+from ecrate.web.fetches import wait_and_repeat
 from ecrate.web.hosts import Hosts
 from ecrate.web.metrics import OPERATION
 from ecrate.web.purpose import is_inspection
@@ -41,6 +43,19 @@ CONTENT_TYPE: Final = "application/x-amz-json-1.1"
 _FORM: Final = "application/x-www-form-urlencoded"
 _HOST: Final = frozenset({"host"})
 _MUST_BE_SIGNED: Final = _HOST | {"x-amz-target"}
+
+
+class _LaterError(Exception):
+    """A call has to wait for upstream. It is raised, so that its body goes first: there is room
+    for few.
+    """
+
+    def __init__(
+        self, waiting: Waiting, repeat: Callable[[Waited], Awaitable[dict[str, Any]]]
+    ) -> None:
+        super().__init__()
+        self.waiting = waiting
+        self.repeat = repeat
 
 
 class AwsFront:
@@ -75,7 +90,11 @@ class AwsFront:
                 answer = await self._answer_sts(request)
                 headers = {"x-amzn-RequestId": request_id, "Content-Type": "text/xml"}
                 return Response(body=answer, headers=headers)
-            answer = msgspec.json.encode(await self._answer(request, request_id))
+            try:
+                members = await self._answer(request, request_id)
+            except _LaterError as later:
+                members = await wait_and_repeat(later.waiting, later.repeat)
+            answer = msgspec.json.encode(members)
         except (FrontDoorError, EcrateError) as error:
             return _refuse(request, error, request_id)
         except ConnectionError:
@@ -159,7 +178,13 @@ class AwsFront:
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
-        return await self._how(entry, len(body))(entry.handler, call)
+        run = self._how(entry, len(body))
+        try:
+            return await run(entry.handler, call)
+        except Waiting as waiting:
+            raise _LaterError(
+                waiting, lambda waited: run(entry.handler, call.repeated(waited))
+            ) from None
 
     def _how(self, entry: Entry, size: int) -> Callable[..., Awaitable[dict[str, Any]]]:
         """Tell where to run an operation with a body of this size."""

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ecrate.aws.call import DEFAULT_PAGE, Call, parse_image_id, render_image_id
-from ecrate.domain import errors
+from ecrate.aws.scans import render_status, render_summary
+from ecrate.domain import errors, upstream_errors
 from ecrate.domain.errors import EcrateError, InvalidParameter
 from ecrate.domain.images import Image, parse_manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef, is_tag
 from ecrate.operations import deletions, images
+from ecrate.operations.pull_through import images as cached
 
 if TYPE_CHECKING:
     from types_boto3_ecr import type_defs as t
@@ -26,6 +28,9 @@ _FAILURES: Final[dict[type[EcrateError], tuple[str, str | None]]] = {
     errors.MissingDigestAndTag: ("MissingDigestAndTag", None),
     errors.InvalidImageDigest: ("InvalidImageDigest", None),
     errors.InvalidImageTag: ("InvalidImageTag", None),
+    upstream_errors.UpstreamAccessDenied: ("UpstreamAccessDenied", None),
+    upstream_errors.UpstreamTooManyRequests: ("UpstreamTooManyRequests", None),
+    upstream_errors.UpstreamUnavailable: ("UpstreamUnavailable", None),
 }
 
 
@@ -54,8 +59,8 @@ def batch_get_image(call: Call[t.BatchGetImageRequestTypeDef]) -> dict[str, Any]
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     wire_ids, accepted = given["imageIds"], given.get("acceptedMediaTypes")
-    answers = images.find_images(
-        call.core, call.caller, ref, [parse_image_id(wire_id) for wire_id in wire_ids]
+    answers = cached.find_images(
+        call.core, call.caller, ref, [parse_image_id(wire_id) for wire_id in wire_ids], call.waited
     )
     found, failures = [], []
     for wire_id, answer in zip(wire_ids, answers, strict=True):
@@ -185,6 +190,11 @@ def _detail(call: Call[Any], ref: RepositoryRef, detail: images.ImageDetail) -> 
         wire["lastRecordedPullTime"] = round(image.last_pulled_at, 3)
     if image.subject is not None:
         wire["subjectManifestDigest"] = image.subject
+    if detail.scan is not None:
+        wire["imageScanStatus"] = render_status(call, image, detail.scan)
+        # AWS: the native basic scanner, the only one left, leaves the summary out.
+        if detail.scan.status == "COMPLETE" and not call.core.parity:
+            wire["imageScanFindingsSummary"] = render_summary(detail.scan)
     return wire
 
 

@@ -14,6 +14,7 @@ from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.layers import MAX_PART_SIZE, PART_SIZE, Part
 from ecrate.domain.names import Digest
 from ecrate.operations import layers, uploads
+from ecrate.operations.pull_through import layers as cached
 
 if TYPE_CHECKING:
     from types_boto3_ecr import type_defs as t
@@ -131,6 +132,6 @@ def get_download_url_for_layer(
     given = call.parameters
     ref = call.repository(given["repositoryName"], given.get("registryId"))
     digest = given["layerDigest"]
-    download = layers.get_download_url_for_layer(call.core, call.caller, ref, digest)
+    download = cached.get_download_url_for_layer(call.core, call.caller, ref, digest, call.waited)
     url = download.url or f"{call.hosts.base(call.host)}/layers/{download.seal}"
     return {"downloadUrl": url, "layerDigest": digest}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ecrate.aws.call import Call
 from ecrate.domain.images import Referrer
 from ecrate.domain.names import Digest
-from ecrate.operations import referrers
 from ecrate.operations.images import Position
+from ecrate.operations.pull_through import referrers as cached
 
 if TYPE_CHECKING:
     from types_boto3_ecr import type_defs as t
@@ -25,7 +25,7 @@ def list_image_referrers(call: Call[t.ListImageReferrersRequestTypeDef]) -> dict
     status = wanted.get("artifactStatus", "ACTIVE")
     scope = f"ListImageReferrers {ref.arn} {subject} {status} {types}"
     token = given.get("nextToken")
-    page, position = referrers.list_image_referrers(
+    page, position = cached.list_image_referrers(
         call.core,
         call.caller,
         ref,
@@ -34,6 +34,7 @@ def list_image_referrers(call: Call[t.ListImageReferrersRequestTypeDef]) -> dict
         storage=status,
         after=None if token is None else Position(**call.page_position(scope, token)),
         limit=given.get("maxResults", _DEFAULT_PAGE),
+        waited=call.waited,
     )
     now = call.core.clock()
     answer: dict[str, Any] = {"referrers": [_render(referrer, now) for referrer in page]}

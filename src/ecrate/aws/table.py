@@ -11,9 +11,12 @@ from ecrate.aws import (
     layers,
     lifecycle,
     policies,
+    pull_through,
     referrers,
     registry,
     repositories,
+    scanning,
+    scans,
     signing,
     tagging,
     templates,
@@ -53,31 +56,33 @@ OPERATIONS: Final[dict[str, Entry]] = {
     ),
     "BatchDeleteImage": Entry(images.batch_delete_image, short_write=KIB),
     "BatchGetImage": Entry(images.batch_get_image, mostly_reads=KIB),
+    "BatchGetRepositoryScanningConfiguration": Entry(
+        scanning.batch_get_repository_scanning_configuration, only_reads=True
+    ),
     "CompleteLayerUpload": Entry(layers.complete_layer_upload),
+    "CreatePullThroughCacheRule": Entry(pull_through.create_pull_through_cache_rule),
     "CreateRepository": Entry(repositories.create_repository, short_write=_SHORT),
-    "DeleteLifecyclePolicy": Entry(lifecycle.delete_lifecycle_policy, short_write=_SHORT),
-    "DeleteRegistryPolicy": Entry(policies.delete_registry_policy, short_write=_SHORT),
-    "DeleteRepositoryPolicy": Entry(policies.delete_repository_policy, short_write=_SHORT),
-    "GetLifecyclePolicy": Entry(lifecycle.get_lifecycle_policy, only_reads=True),
-    "GetLifecyclePolicyPreview": Entry(lifecycle.get_lifecycle_policy_preview),
-    "GetRegistryPolicy": Entry(policies.get_registry_policy, only_reads=True),
-    "GetRepositoryPolicy": Entry(policies.get_repository_policy, only_reads=True),
-    "PutLifecyclePolicy": Entry(lifecycle.put_lifecycle_policy, short_write=_SHORT_DOCUMENT),
-    "PutRegistryPolicy": Entry(policies.put_registry_policy, short_write=_SHORT_DOCUMENT),
-    "SetRepositoryPolicy": Entry(policies.set_repository_policy, short_write=_SHORT_DOCUMENT),
     "CreateRepositoryCreationTemplate": Entry(
         templates.create_repository_creation_template, short_write=_SHORT_DOCUMENT
     ),
+    "DeleteLifecyclePolicy": Entry(lifecycle.delete_lifecycle_policy, short_write=_SHORT),
+    "DeletePullThroughCacheRule": Entry(pull_through.delete_pull_through_cache_rule),
+    "DeleteRegistryPolicy": Entry(policies.delete_registry_policy, short_write=_SHORT),
     "DeleteRepository": Entry(repositories.delete_repository, short_write=_SHORT),
     "DeleteRepositoryCreationTemplate": Entry(
         templates.delete_repository_creation_template, short_write=_SHORT
     ),
+    "DeleteRepositoryPolicy": Entry(policies.delete_repository_policy, short_write=_SHORT),
+    "DeleteSigningConfiguration": Entry(signing.delete_signing_configuration, short_write=_SHORT),
     "DeregisterPullTimeUpdateExclusion": Entry(
         registry.deregister_pull_time_update_exclusion, short_write=_SHORT
     ),
-    "DeleteSigningConfiguration": Entry(signing.delete_signing_configuration, short_write=_SHORT),
+    "DescribeImageScanFindings": Entry(scans.describe_image_scan_findings),
     "DescribeImageSigningStatus": Entry(signing.describe_image_signing_status, only_reads=True),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
+    "DescribePullThroughCacheRules": Entry(
+        pull_through.describe_pull_through_cache_rules, only_reads=True
+    ),
     "DescribeRegistry": Entry(registry.describe_registry, only_reads=True),
     "DescribeRepositories": Entry(repositories.describe_repositories, only_reads=True),
     "DescribeRepositoryCreationTemplates": Entry(
@@ -86,6 +91,13 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "GetAccountSetting": Entry(registry.get_account_setting, only_reads=True),
     "GetAuthorizationToken": Entry(tokens.get_authorization_token, only_reads=True),
     "GetDownloadUrlForLayer": Entry(layers.get_download_url_for_layer, only_reads=True),
+    "GetLifecyclePolicy": Entry(lifecycle.get_lifecycle_policy, only_reads=True),
+    "GetLifecyclePolicyPreview": Entry(lifecycle.get_lifecycle_policy_preview),
+    "GetRegistryPolicy": Entry(policies.get_registry_policy, only_reads=True),
+    "GetRegistryScanningConfiguration": Entry(
+        scanning.get_registry_scanning_configuration, only_reads=True
+    ),
+    "GetRepositoryPolicy": Entry(policies.get_repository_policy, only_reads=True),
     "GetSigningConfiguration": Entry(signing.get_signing_configuration, only_reads=True),
     "InitiateLayerUpload": Entry(layers.initiate_layer_upload, short_write=_SHORT),
     "ListImageReferrers": Entry(referrers.list_image_referrers, only_reads=True),
@@ -100,20 +112,27 @@ OPERATIONS: Final[dict[str, Entry]] = {
         repositories.put_image_scanning_configuration, short_write=_SHORT
     ),
     "PutImageTagMutability": Entry(repositories.put_image_tag_mutability, short_write=_SHORT),
-    "PutSigningConfiguration": Entry(
-        signing.put_signing_configuration, short_write=_SHORT_DOCUMENT
-    ),
+    "PutLifecyclePolicy": Entry(lifecycle.put_lifecycle_policy, short_write=_SHORT_DOCUMENT),
+    "PutRegistryPolicy": Entry(policies.put_registry_policy, short_write=_SHORT_DOCUMENT),
+    "PutRegistryScanningConfiguration": Entry(scanning.put_registry_scanning_configuration),
+    "PutSigningConfiguration": Entry(signing.put_signing_configuration, short_write=_SHORT),
     "RegisterPullTimeUpdateExclusion": Entry(
         registry.register_pull_time_update_exclusion, short_write=_SHORT
     ),
+    "SetRepositoryPolicy": Entry(policies.set_repository_policy, short_write=_SHORT_DOCUMENT),
+    "StartImageScan": Entry(scans.start_image_scan),
     "StartLifecyclePolicyPreview": Entry(lifecycle.start_lifecycle_policy_preview),
     "TagResource": Entry(tagging.tag_resource, short_write=_SHORT),
     "UntagResource": Entry(tagging.untag_resource, short_write=_SHORT),
     "UpdateImageStorageClass": Entry(images.update_image_storage_class),
+    "UpdatePullThroughCacheRule": Entry(pull_through.update_pull_through_cache_rule),
     "UpdateRepositoryCreationTemplate": Entry(
         templates.update_repository_creation_template, short_write=_SHORT_DOCUMENT
     ),
     "UploadLayerPart": Entry(
         layers.upload_layer_part, short_write=_SHORT_DOCUMENT, body_limit=_PART
+    ),
+    "ValidatePullThroughCacheRule": Entry(
+        pull_through.validate_pull_through_cache_rule, only_reads=True
     ),
 }

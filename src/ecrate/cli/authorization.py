@@ -6,17 +6,17 @@ The credentials go to the registry itself and to a realm that is bound to it, an
 from __future__ import annotations
 
 import http
-import json
 import threading
 from collections.abc import Iterable
 from typing import Final
-from urllib.parse import urlencode
 
-from ecrate.cli.challenge import Challenge, is_bound, read_challenges
-from ecrate.cli.connections import BROKEN, Answer, Connections, Endpoint, split_url
+from ecrate.cli.connections import Connections, split_url
 from ecrate.cli.failures import BAD_CONFIGURATION, CommandError, ConnectionFailedError
-from ecrate.cli.logins import Login
 from ecrate.cli.options import CommonValues
+from ecrate.upstream.challenges import Challenge, is_bound, read_challenges
+from ecrate.upstream.endpoints import BROKEN, Endpoint
+from ecrate.upstream.logins import Login
+from ecrate.upstream.tokens import make_request, read_answer
 
 _LARGEST_ANSWER: Final = 1024 * 1024
 
@@ -78,52 +78,21 @@ class Authorization:
                 f"--trust-realm {realm.host}",
                 BAD_CONFIGURATION,
             )
-        wanted = sorted({*scopes, *([parameters["scope"]] if parameters.get("scope") else [])})
-        fields = [("service", parameters["service"])] if parameters.get("service") else []
+        request = make_request(target, parameters, scopes, self._login)
+        headers = {"Host": realm.authority, **self._connections.headers, **request.headers}
         try:
-            answer = self._ask(realm, target, [*fields, *(("scope", each) for each in wanted)])
+            answer = self._connections.exchange(
+                realm, request.method, request.target, headers, request.body, limit=_LARGEST_ANSWER
+            )
         except BROKEN as error:
             raise ConnectionFailedError(
                 f"{realm.url}, which gives tokens for {self._endpoint.authority}, cannot be "
                 f"reached: {error}"
             ) from None
-        token = _token_in(answer)
+        token = read_answer(answer.content) if answer.status == http.HTTPStatus.OK else None
         if token is None:
             raise CommandError(
                 f"{realm.url} gives no token for {self._endpoint.authority}: {answer.status} "
                 f"{answer.reason}.\nLog in first: docker login {self._endpoint.authority}"
             )
-        return token
-
-    def _ask(self, realm: Endpoint, target: str, fields: list[tuple[str, str]]) -> Answer:
-        headers = {"Host": realm.authority, **self._connections.headers}
-        if self._login is not None and self._login.is_identity_token:
-            form = [
-                *fields,
-                ("grant_type", "refresh_token"),
-                ("client_id", "ecrate"),
-                ("refresh_token", self._login.secret),
-            ]
-            body = urlencode(form).encode()
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-            headers["Content-Length"] = str(len(body))
-            return self._connections.exchange(
-                realm, "POST", target, headers, body, limit=_LARGEST_ANSWER
-            )
-        if self._login is not None:
-            headers["Authorization"] = self._login.basic
-        joint = "&" if "?" in target else "?"
-        asked = f"{target}{joint}{urlencode(fields)}" if fields else target
-        return self._connections.exchange(realm, "GET", asked, headers, limit=_LARGEST_ANSWER)
-
-
-def _token_in(answer: Answer) -> str | None:
-    if answer.status != http.HTTPStatus.OK:
-        return None
-    try:
-        document = json.loads(answer.content)
-    except ValueError:
-        return None
-    found = document.get("token") or document.get("access_token") if document else None
-    # It becomes a header: a line break must not make two of it.
-    return found if isinstance(found, str) and found.isascii() and found.isprintable() else None
+        return token.text

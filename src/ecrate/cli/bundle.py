@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,6 +80,7 @@ def _add_options(parser: argparse.ArgumentParser, what: str) -> None:
 
 
 def _create(core: Core, options: argparse.Namespace) -> object:
+    from ecrate.operations.advisories import export_advisories
     from ecrate.operations.bundles.folder import BundleFolder
     from ecrate.operations.bundles.making import Making, make_bundle
     from ecrate.operations.signatures import find_profile
@@ -93,6 +95,7 @@ def _create(core: Core, options: argparse.Namespace) -> object:
             steps,
             make_pace(options.rate),
             since=options.since,
+            advisories=export_advisories,
         )
         bundle = make_bundle(making)
     options.refused += [1] * len(making.damaged)
@@ -100,6 +103,7 @@ def _create(core: Core, options: argparse.Namespace) -> object:
 
 
 def _apply(core: Core, options: argparse.Namespace) -> object:
+    from ecrate.operations.advisories import take_advisories
     from ecrate.operations.bundles.applying import Applying, apply_bundle
 
     bundle = _open(options)
@@ -111,6 +115,7 @@ def _apply(core: Core, options: argparse.Namespace) -> object:
             steps,
             make_pace(options.rate),
             has_policies=not options.keep_policies,
+            take_advisories=functools.partial(take_advisories, core, f"bundle {bundle.about.id}"),
         )
         is_new = apply_bundle(applying)
     options.refused += [1] * len(applying.refusals)

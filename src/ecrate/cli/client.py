@@ -16,18 +16,11 @@ from typing import Any, Final, Self
 
 from ecrate.aws.model import service_model
 from ecrate.aws.sigv4 import sign_headers
-from ecrate.cli.connections import (
-    ATTEMPTS,
-    BROKEN,
-    Answer,
-    Connections,
-    Endpoint,
-    make_endpoint,
-    pause,
-)
+from ecrate.cli.connections import ATTEMPTS, Answer, Connections, make_endpoint, pause
 from ecrate.cli.failures import CommandError, ConnectionFailedError, ServiceError
 from ecrate.cli.options import CommonValues
 from ecrate.cli.profile import Credentials, Profile
+from ecrate.upstream.endpoints import BROKEN, Endpoint
 
 _THROTTLED: Final = frozenset(
     {

@@ -26,60 +26,11 @@ from urllib.parse import urlsplit
 from ecrate import __version__
 from ecrate.cli.failures import CommandError
 from ecrate.cli.options import CommonValues
+from ecrate.upstream.endpoints import BROKEN, DEFAULT_PORTS, Endpoint
 from ecrate.web.purpose import HEADER
 
 ATTEMPTS: Final = 3
 _LONGEST_PAUSE: Final = 20.0
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-# What failing to talk to a server raises; a closed whole raises them as well.
-BROKEN: Final = (OSError, http.client.HTTPException)
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """The address of a server, and how to connect to it. Timeouts are seconds, None for none."""
-
-    scheme: str
-    host: str
-    port: int
-    connect_timeout: float | None
-    read_timeout: float | None
-    tls: ssl.SSLContext | None
-
-    @property
-    def authority(self) -> str:
-        """What the Host header says."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
-
-    @property
-    def url(self) -> str:
-        return f"{self.scheme}://{self.authority}/"
-
-    def is_same_server(self, other: Endpoint) -> bool:
-        """Tell whether what may be said to one may be said to the other."""
-        return (self.scheme, self.host, self.port) == (other.scheme, other.host, other.port)
-
-    def connect(self) -> http.client.HTTPConnection:
-        """Open a connection; raises `OSError`."""
-        # RFC 6761: names under "localhost" are this machine, which not every resolver knows.
-        is_local = self.host == "localhost" or self.host.endswith(".localhost")
-        address = "localhost" if is_local else self.host
-        opened = socket.create_connection((address, self.port), self.connect_timeout)
-        try:
-            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self.tls is not None:
-                opened = self.tls.wrap_socket(opened, server_hostname=self.host)
-            opened.settimeout(self.read_timeout)
-        except BaseException:
-            opened.close()
-            raise
-        connection = http.client.HTTPConnection(self.host, self.port)
-        connection.sock = opened
-        # A request on a connection that was closed must fail here, not go out on another socket.
-        connection.auto_open = 0
-        return connection
 
 
 def make_endpoint(url: str, options: CommonValues) -> Endpoint:
@@ -97,13 +48,13 @@ def split_url(url: str, options: CommonValues) -> tuple[Endpoint, str]:
         port = parts.port
     except ValueError:
         port = -1
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or port == -1:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or port == -1:
         raise CommandError(f'"{url}" is no address of a server, such as http://127.0.0.1:5100')
     is_encrypted = parts.scheme == "https"
     endpoint = Endpoint(
         scheme=parts.scheme,
         host=parts.hostname,
-        port=port or _DEFAULT_PORTS[parts.scheme],
+        port=port or DEFAULT_PORTS[parts.scheme],
         connect_timeout=options.connect_timeout or None,
         read_timeout=options.read_timeout or None,
         tls=_tls(_bundle(options), is_verified=options.verify_ssl) if is_encrypted else None,

@@ -18,7 +18,8 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ecrate.cli.failures import CommandError
-from ecrate.cli.logins import Login, read_token
+from ecrate.cli.logins import read_token
+from ecrate.upstream.logins import Login
 
 DOCKER_HUB: Final = "registry-1.docker.io"
 NOT_FOUND: Final = "credentials not found in native keychain"

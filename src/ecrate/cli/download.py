@@ -16,12 +16,13 @@ from urllib.parse import urljoin
 from typing_extensions import override
 
 from ecrate.cli.archive import MIB
-from ecrate.cli.connections import BROKEN, Connections, pause, split_url, start
+from ecrate.cli.connections import Connections, pause, split_url, start
 from ecrate.cli.failures import CommandError
 from ecrate.cli.manifests import Blob
 from ecrate.cli.options import CommonValues
 from ecrate.cli.progress import Progress, human_size
 from ecrate.cli.transfer import PATIENCE
+from ecrate.upstream.endpoints import BROKEN
 
 _MOST_REDIRECTS: Final = 5
 _REDIRECTS: Final = (301, 302, 303, 307, 308)

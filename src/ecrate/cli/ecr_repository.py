@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from ecrate.cli.client import Client
-from ecrate.cli.connections import BROKEN, make_endpoint
+from ecrate.cli.connections import make_endpoint
 from ecrate.cli.download import open_url, remote_blob
 from ecrate.cli.failures import SERVICE_ERROR, CommandError, ServiceError
 from ecrate.cli.logins import read_token
@@ -28,6 +28,7 @@ from ecrate.cli.progress import Progress
 from ecrate.cli.registry_client import RegistryClient
 from ecrate.cli.transfer import patiently, run_parallel
 from ecrate.cli.upload import LayerUpload
+from ecrate.upstream.endpoints import BROKEN
 
 _MOST: Final = 100  # layers or images in one call
 _PAGE: Final = 1000

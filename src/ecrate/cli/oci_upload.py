@@ -13,12 +13,13 @@ from typing import BinaryIO, Final
 from urllib.parse import urlencode
 
 from ecrate.cli.archive import MIB
-from ecrate.cli.connections import BROKEN, Answer, pause
+from ecrate.cli.connections import Answer, pause
 from ecrate.cli.failures import CommandError, ConnectionFailedError
 from ecrate.cli.manifests import Blob
 from ecrate.cli.progress import Progress, human_size
 from ecrate.cli.registry_client import RegistryClient
 from ecrate.cli.transfer import PATIENCE
+from ecrate.upstream.endpoints import BROKEN
 
 # What a registry answers that lost an upload, or a token's end.
 _LOST: Final = (

@@ -14,19 +14,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from ecrate.cli.challenge import is_ecr, read_challenges
 from ecrate.cli.client import Client, make_client
-from ecrate.cli.connections import BROKEN, Connections, Endpoint, make_endpoint
+from ecrate.cli.connections import Connections, make_endpoint
 from ecrate.cli.docker_config import DOCKER_HUB, find_login
 from ecrate.cli.ecr_repository import EcrRepository, repository_names
 from ecrate.cli.failures import CommandError, ConnectionFailedError
-from ecrate.cli.logins import Login, read_token
+from ecrate.cli.logins import read_token
 from ecrate.cli.oci_repository import OciRepository
 from ecrate.cli.options import CommonValues, Parser, add_connection_options, common_values
 from ecrate.cli.profile import Profile
 from ecrate.cli.reference import Reference, endpoint_of, is_local
 from ecrate.cli.registry_client import RegistryClient
 from ecrate.cli.repository import Repository
+from ecrate.upstream.challenges import is_ecr, read_challenges
+from ecrate.upstream.endpoints import BROKEN, Endpoint
+from ecrate.upstream.logins import Login
 from ecrate.web.purpose import INSPECTION
 
 _HUB_NAMES: Final = ("docker.io", "index.docker.io", DOCKER_HUB)

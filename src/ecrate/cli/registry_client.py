@@ -9,32 +9,23 @@ from __future__ import annotations
 import contextlib
 import http
 import itertools
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from http.client import HTTPConnection, HTTPResponse
 from typing import Final
 from urllib.parse import urljoin, urlsplit
 
 from ecrate.cli.authorization import Authorization
-from ecrate.cli.connections import (
-    ATTEMPTS,
-    BROKEN,
-    Answer,
-    Connections,
-    Endpoint,
-    pause,
-    split_url,
-)
+from ecrate.cli.connections import ATTEMPTS, Answer, Connections, pause, split_url
 from ecrate.cli.download import open_url
 from ecrate.cli.failures import SERVICE_ERROR, CommandError, ConnectionFailedError
-from ecrate.cli.logins import Login
 from ecrate.cli.options import CommonValues
-from ecrate.cli.plain_text import printable
+from ecrate.upstream.answers import read_error
+from ecrate.upstream.endpoints import BROKEN, Endpoint
+from ecrate.upstream.logins import Login
 
 _LARGEST_ANSWER: Final = 8 * 1024 * 1024
 _MOST_CHALLENGES: Final = 2  # one for a token, one more where that has just expired
 _LONGEST_WAIT: Final = 60.0
-_LONGEST_TEXT: Final = 500
 
 
 class RegistryError(CommandError):
@@ -210,10 +201,5 @@ def _wait(answer: Answer | None, attempt: int) -> float:
 
 
 def _error_in(answer: Answer) -> tuple[str, str]:
-    """Give code and text of an error. Source: distribution-spec, "Error Codes"."""
-    try:
-        errors = json.loads(answer.content)["errors"]
-        code, text = str(errors[0]["code"]), str(errors[0].get("message") or "")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return str(answer.status), ""
-    return printable(code[:_LONGEST_TEXT]), printable(text[:_LONGEST_TEXT])
+    code, text = read_error(answer.content)
+    return code or str(answer.status), text

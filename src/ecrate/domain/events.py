@@ -16,9 +16,10 @@ from ecrate.domain.values import value
 
 IMAGE_ACTION: Final = "ECR Image Action"
 REFERRER_ACTION: Final = "ECR Referrer Action"
+PULL_THROUGH_CACHE_ACTION: Final = "ECR Pull Through Cache Action"
 # Kinds whose `resources` name the repository.
 _ABOUT_REPOSITORY: Final = frozenset(
-    {"ECR Image Scan", "ECR Replication Action", "ECR Pull Through Cache Action"}
+    {"ECR Image Scan", "ECR Replication Action", PULL_THROUGH_CACHE_ACTION}
 )
 
 
@@ -110,4 +111,34 @@ class ImageAction:
         if self.activated_at is not None:
             moment = datetime.fromtimestamp(self.activated_at, UTC)
             detail["last-activated-at"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return detail
+
+
+@value
+class PullThroughCacheAction:
+    """A tag or digest was compared with upstream's, or could not be: then there is a failure, its
+    code and its reason.
+    """
+
+    prefix: str
+    upstream_url: str
+    tag: str | None
+    digest: str | None
+    failure: tuple[str, str] | None = None
+
+    def detail(self, repository: str) -> dict[str, object]:
+        """Give the event's `detail`."""
+        detail: dict[str, object] = {
+            "rule-version": "1",
+            "sync-status": "SUCCESS" if self.failure is None else "FAILED",
+            "ecr-repository-prefix": self.prefix,
+            "repository-name": repository,
+            "upstream-registry-url": self.upstream_url,
+        }
+        if self.tag is not None:
+            detail["image-tag"] = self.tag
+        if self.digest is not None:
+            detail["image-digest"] = self.digest
+        if self.failure is not None:
+            detail["failure-code"], detail["failure-reason"] = self.failure
         return detail

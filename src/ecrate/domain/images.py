@@ -99,7 +99,11 @@ class Storage:
 
 @value
 class Image:
-    """A manifest as one repository has it; times are seconds since the epoch."""
+    """A manifest as one repository has it; times are seconds since the epoch.
+
+    `checked_at` is that of the tag it was found by: when that was last compared with upstream's,
+    None for one that did not come from there.
+    """
 
     id: int
     digest: Digest
@@ -111,6 +115,7 @@ class Image:
     subject: str | None
     tag_count: int
     storage: Storage
+    checked_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

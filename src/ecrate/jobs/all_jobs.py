@@ -13,11 +13,14 @@ from ecrate.operations.collection import LEASE, collect, collect_strays, take_co
 from ecrate.operations.core import Core
 from ecrate.operations.events import publish_events
 from ecrate.operations.lifecycle import run_lifecycle_policies
+from ecrate.operations.pull_through.imports import run_imports
+from ecrate.operations.scanning import Scanner, ScanSettings
 from ecrate.operations.signing import run_signing
 from ecrate.settings import Settings
 
 # benchmarks/throttle.py shows that pushes hardly notice it, benchmarks/collection.py its rate.
 COLLECTOR_RESTS: Final = 2.0
+_IMPORTS_EVERY: Final = 1.0
 _SWEEP_EVERY: Final = 24 * 3600.0
 
 
@@ -32,8 +35,16 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
             rest=COLLECTOR_RESTS,
         ),
         Job("events", settings.events_every, _publish),
+        Job("imports", _IMPORTS_EVERY, run_imports),
+        Job("scans", settings.scan_every, Scanner(_scan_settings(settings)).run),
         Job("signing", settings.events_every, run_signing),
     ]
+
+
+def _scan_settings(settings: Settings) -> ScanSettings:
+    # ECR has no bills of materials, so where its ways alone count there are none.
+    has_sboms = settings.scan_sboms and settings.parity != "ecr"
+    return ScanSettings(settings.scan_size, settings.scan_command, has_sboms)
 
 
 def _take_collector_lease(core: Core, _: str, holder: str) -> bool:

@@ -12,7 +12,7 @@ import msgspec
 from aiohttp.web import Response
 from typing_extensions import override
 
-from ecrate.domain import errors
+from ecrate.domain import errors, upstream_errors
 
 CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.InvalidParameter: (400, "MANIFEST_INVALID"),
@@ -47,6 +47,12 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.AuditUnavailable: (503, "UNKNOWN"),
     errors.InternalFault: (500, "UNKNOWN"),
+    upstream_errors.UpstreamNotFound: (404, "BLOB_UNKNOWN"),
+    upstream_errors.UpstreamAccessDenied: (403, "DENIED"),
+    upstream_errors.UpstreamTooManyRequests: (429, "TOOMANYREQUESTS"),
+    upstream_errors.UpstreamUnavailable: (502, "UNKNOWN"),
+    upstream_errors.UpstreamContentRefused: (502, "UNKNOWN"),
+    upstream_errors.UnableToListUpstreamImageReferrers: (502, "UNKNOWN"),
     errors.BodyTruncated: (400, "SIZE_INVALID"),
     errors.BodyTooLarge: (413, "SIZE_INVALID"),
 }
@@ -91,6 +97,8 @@ def render(error: RegistryError | errors.EcrateError) -> Response:
     response = Response(status=status, body=body)
     response.content_type = "application/json"
     response.charset = "utf-8"
-    if type(error) in _RETRY_AFTER:
+    if isinstance(error, upstream_errors.UpstreamTooManyRequests):
+        response.headers["Retry-After"] = str(error.seconds)
+    elif type(error) in _RETRY_AFTER:
         response.headers["Retry-After"] = _RETRY_AFTER[type(error)]
     return response

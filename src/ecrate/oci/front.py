@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Final
 
 from aiohttp.web import BaseRequest, StreamResponse
@@ -17,6 +18,7 @@ from ecrate.oci.operations import OPERATIONS
 from ecrate.oci.request import RegistryRequest
 from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
+from ecrate.operations.pull_through.upstreams import find_mirrored_name
 from ecrate.web.body import SMALL_BODY, Bodies
 from ecrate.web.faults import Faults
 from ecrate.web.hosts import Hosts
@@ -24,6 +26,8 @@ from ecrate.web.metrics import OPERATION
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
+# It is repeated in a header.
+_HOST: Final = re.compile(r"[a-zA-Z0-9_.:\[\]-]{1,255}")
 _LOG: Final = logging.getLogger("ecrate")
 
 HANDLERS: Final[dict[tuple[str, str], Handler]] = {
@@ -114,17 +118,23 @@ class OciFront:
             handler = guard(
                 self._core, handler, route.kind, request.method, request_id, faults=self._faults
             )
+        parameters = Query(query)
+        namespace = parameters.get("ns") if request.method in {"GET", "HEAD"} else None
+        name = route.name
+        if namespace and name:
+            name = await self._mirrored(request, registry, namespace, name)
         try:
-            return await handler(
+            response = await handler(
                 RegistryRequest(
                     http=request,
                     core=self._core,
                     caller=caller,
-                    ref=_repository(registry, route.name),
+                    ref=_repository(registry, name),
                     reference=route.reference,
-                    query=Query(query),
+                    query=parameters,
                     bodies=self._bodies,
                     threads=self._threads,
+                    namespace=namespace or "",
                 )
             )
         except AccessDenied as error:
@@ -132,6 +142,27 @@ class OciFront:
                 # Whoever has a name may say so now.
                 raise NotAuthorizedError(f"{error}. You are not logged in.") from None
             raise
+        if namespace and not response.prepared:
+            response.headers["OCI-Namespace"] = namespace
+        return response
+
+    async def _mirrored(
+        self, request: BaseRequest, registry: RegistryRef, namespace: str, name: str
+    ) -> str:
+        """Give what the repository of the registry that the client means is called here.
+
+        Another registry's is never served under that name. Source: distribution-spec, "Registry
+        Proxying".
+        """
+        if namespace == request.headers.get("Host", ""):
+            return name
+        if _HOST.fullmatch(namespace) is not None:
+            found = await self._threads.read(
+                find_mirrored_name, self._core, registry, namespace, name
+            )
+            if found is not None:
+                return found
+        raise RegistryError(404, "NAME_UNKNOWN", "No pull through cache rule is for this registry")
 
 
 def _repository(registry: RegistryRef, name: str) -> RepositoryRef:

@@ -20,8 +20,11 @@ from ecrate.domain.names import ALGORITHMS, Digest, ImageId, is_tag
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import deletions, images
+from ecrate.operations.pull_through import images as cached
+from ecrate.operations.pull_through.fetches import Waiting
 from ecrate.operations.templates import check_push
 from ecrate.web.body import SMALL_BODY
+from ecrate.web.fetches import wait_and_repeat
 from ecrate.web.files import matches
 from ecrate.web.purpose import is_inspection
 
@@ -39,10 +42,11 @@ async def get_manifest(request: RegistryRequest) -> StreamResponse:
             "null", request.reference, request.ref.name, request.ref.registry.id
         ) from None
     try:
-        look = functools.partial(images.get_image, is_quick=True)
-        image, content = await request.read(look, image_id)
-    except images.NotQuickError:
-        image, content = await request.run(images.get_image, image_id)
+        image, content = await request.look(cached.get_image, image_id)
+    except Waiting as waiting:
+        image, content = await wait_and_repeat(
+            waiting, lambda waited: request.look(cached.get_image, image_id, waited)
+        )
     headers = {
         "Content-Type": image.media_type,
         "Docker-Content-Digest": image.digest.text,

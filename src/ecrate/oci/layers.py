@@ -23,8 +23,10 @@ from ecrate.domain.names import Digest
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest
 from ecrate.operations import layers, uploads
+from ecrate.operations.pull_through import layers as cached
 from ecrate.web.body import stream_body
 from ecrate.web.downloads import send_layer
+from ecrate.web.fetches import GrowingLayer, send_growing
 from ecrate.web.files import matches
 
 _RANGE: Final = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?")
@@ -36,15 +38,23 @@ _PAUSE: Final = 0.5
 
 async def head_blob(request: RegistryRequest) -> StreamResponse:
     """Tell whether the repository has the blob; one said to be there stays a while."""
-    layer = await _check(request)
-    headers = _blob_headers(layer)
+    digest = _digest(request, request.reference)
+    try:
+        layer = await _check(request, digest)
+    except LayerNotFound:
+        action = "BatchCheckLayerAvailability"
+        with contextlib.closing(await _growing(request, digest, action)) as growing:
+            if await growing.has_begun():
+                size = str(growing.fetch.size)
+                return Response(headers={**_blob_headers(request, digest), "Content-Length": size})
+        layer = await _check(request, digest)
+    headers = _blob_headers(request, digest)
     if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
     return Response(headers={**headers, "Content-Length": str(layer.size)})
 
 
-async def _check(request: RegistryRequest) -> Layer:
-    digest = _digest(request, request.reference)
+async def _check(request: RegistryRequest, digest: str) -> Layer:
     layer = await request.read(layers.check_layer, digest)
     if layers.is_fading(request.core, layer):
         await request.write(layers.renew_layers, [digest])
@@ -54,8 +64,16 @@ async def _check(request: RegistryRequest) -> Layer:
 
 async def get_blob(request: RegistryRequest) -> StreamResponse:
     """Send the blob, or the part of it that was asked for."""
-    layer = await request.read(layers.find_layer, _digest(request, request.reference))
-    headers = _blob_headers(layer)
+    digest = _digest(request, request.reference)
+    headers = _blob_headers(request, digest)
+    try:
+        layer = await request.read(layers.find_layer, digest)
+    except LayerNotFound:
+        action = "GetDownloadUrlForLayer"
+        with contextlib.closing(await _growing(request, digest, action)) as growing:
+            if await growing.has_begun():
+                return await send_growing(request.http, growing, digest, headers)
+        layer = await request.read(layers.find_layer, digest)
     if matches(request.http.headers.get("If-None-Match"), headers["ETag"]):
         return Response(status=304, headers=headers)
     # AWS: ECR sends all of them on to its object store.
@@ -65,13 +83,19 @@ async def get_blob(request: RegistryRequest) -> StreamResponse:
     return await send_layer(request.http, request.core, layer, headers, request.threads)
 
 
-def _blob_headers(layer: Layer) -> dict[str, str]:
+async def _growing(request: RegistryRequest, digest: str, action: str) -> GrowingLayer:
+    """Give the layer as it comes from upstream; raises `LayerNotFound` where it has none."""
+    return GrowingLayer(await request.read(cached.fetch_layer, digest, action))
+
+
+def _blob_headers(request: RegistryRequest, digest: str) -> dict[str, str]:
     return {
         "Content-Type": "application/octet-stream",
-        "Docker-Content-Digest": layer.digest.text,
-        "ETag": f'"{layer.digest.text}"',
+        "Docker-Content-Digest": digest,
+        "ETag": f'"{digest}"',
         "Accept-Ranges": "bytes",
         "Docker-Distribution-Api-Version": "registry/2.0",
+        **({"OCI-Namespace": request.namespace} if request.namespace else {}),
     }
 
 

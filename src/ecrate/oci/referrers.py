@@ -14,8 +14,10 @@ from ecrate.domain.images import OCI_INDEX, Referrer
 from ecrate.domain.names import Digest
 from ecrate.oci.errors import RegistryError
 from ecrate.oci.request import RegistryRequest, next_link
-from ecrate.operations import referrers
 from ecrate.operations.images import Position
+from ecrate.operations.pull_through import referrers as cached
+from ecrate.operations.pull_through.fetches import Waiting
+from ecrate.web.fetches import wait_and_repeat
 
 _POSITION: Final = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
@@ -28,12 +30,20 @@ async def get_referrers(request: RegistryRequest) -> StreamResponse:
         raise RegistryError(400, "DIGEST_INVALID", str(error)) from None
     wanted = request.query.get("artifactType") or ""
     list_referrers = functools.partial(
-        referrers.list_image_referrers,
+        cached.list_image_referrers,
         artifact_types=[wanted] if wanted else [],
         after=_position(request.query.get("last")),
     )
     try:
-        page, position = await request.run(list_referrers, subject)
+        try:
+            page, position = await request.run(list_referrers, subject)
+        except Waiting as waiting:
+            page, position = await wait_and_repeat(
+                waiting,
+                lambda waited: request.run(
+                    functools.partial(list_referrers, waited=waited), subject
+                ),
+            )
     except InvalidParameter:
         raise _no_position() from None
     headers = {"Content-Type": OCI_INDEX}

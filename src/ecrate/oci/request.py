@@ -24,7 +24,10 @@ T = TypeVar("T")
 
 @value
 class RegistryRequest:
-    """`ref` is the repository the path names, `reference` the tag, digest or upload id."""
+    """`ref` is the repository the path names, `reference` the tag, digest or upload id.
+
+    `namespace` is the registry that the client means, where it takes this one for a mirror.
+    """
 
     http: BaseRequest
     core: Core
@@ -34,6 +37,7 @@ class RegistryRequest:
     query: Query
     bodies: Bodies
     threads: Threads
+    namespace: str = ""
 
     @property
     def opens_for_push(self) -> Opener:
@@ -43,6 +47,10 @@ class RegistryRequest:
     async def read(self, function: Callable[..., T], *arguments: object) -> T:
         """Run an operation of a few indexed reads where it takes the least time."""
         return await self.threads.read(function, self.core, self.caller, self.ref, *arguments)
+
+    async def look(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run an operation that is a few indexed reads but for a few, where it takes least."""
+        return await self.threads.look(function, self.core, self.caller, self.ref, *arguments)
 
     async def write(self, function: Callable[..., T], *arguments: object) -> T:
         """Run an operation that is a short write where it takes the least time."""

@@ -14,6 +14,7 @@ from ecrate.blobs.port import BlobStore
 from ecrate.domain.gates import Counts
 from ecrate.domain.layers import MAX_LAYER_SIZE
 from ecrate.domain.names import ALGORITHMS, RegistryRef
+from ecrate.operations.pull_through.seam import PullThrough
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.verdicts import Verdicts
@@ -41,6 +42,8 @@ class Limits:
     events_kept: float = 7 * 24 * 3600.0
     templates_per_registry: int = 100  # [A]
     pull_time_exclusions: int = 100
+    pull_through_rules: int = 50
+    scan_pause: float = 0.0
 
 
 class ManifestCache:
@@ -84,7 +87,8 @@ class Core:
     `is_open` any access key speaks for its account (development mode); with `parity` what ecrate
     does beyond ECR is off; with `anonymous_pull` the nameless may do what policies
     allow to everybody. Without `rates`, calls are not limited,
-    and without `audit` none is recorded; without `profiles`, nothing can be signed. `findings`
+    and without `audit` none is recorded; without `pull_through` nothing is fetched from elsewhere;
+    without `profiles`, nothing can be signed. `findings`
     gives those of an image by its id, where images are scanned.
     """
 
@@ -100,6 +104,7 @@ class Core:
     limits: Limits = field(default_factory=Limits)
     rates: RateLimits | None = None
     audit: AuditLog | None = None
+    pull_through: PullThrough | None = None
     profiles: Profiles | None = None
     findings: Callable[[Transaction, int], Counts] | None = None
     verdicts: Verdicts = field(default_factory=Verdicts)

@@ -8,7 +8,12 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ecrate.domain.events import Event, ImageAction
+from ecrate.domain.events import (
+    PULL_THROUGH_CACHE_ACTION,
+    Event,
+    ImageAction,
+    PullThroughCacheAction,
+)
 from ecrate.domain.names import RepositoryRef
 from ecrate.operations.core import Core
 from ecrate.store import events as store
@@ -23,6 +28,17 @@ def note_image_action(
     """Note what this transaction does to an image of a repository that it has locked."""
     detail = json.dumps(action.detail(ref.name), separators=(",", ":"))
     store.insert_event(tx, ref.registry, ref.name, action.kind, detail, actor=actor, now=now)
+
+
+def note_pull_through_cache_action(
+    tx: Transaction, ref: RepositoryRef, action: PullThroughCacheAction, *, now: float
+) -> None:
+    """Note what came of asking an upstream."""
+    detail = json.dumps(action.detail(ref.name), separators=(",", ":"))
+    kind = PULL_THROUGH_CACHE_ACTION
+    store.insert_event(
+        tx, ref.registry, ref.name, kind, detail, actor="pull through cache", now=now
+    )
 
 
 def publish_events(core: Core) -> bool:

@@ -29,16 +29,19 @@ from ecrate.domain.images import Image, Manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
+from ecrate.domain.scanning import Scan
 from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.events import note_image_action
 from ecrate.operations.gates import check_pull
 from ecrate.operations.registry import is_pull_recorded
+from ecrate.operations.scan_plans import scan_pushed_image
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store.database import Transaction
 from ecrate.store.layers import list_blob_ids
 from ecrate.store.repositories import add_to_image_count
+from ecrate.store.scans import find_scans
 
 _LOG: Final = logging.getLogger("ecrate")
 _RECORD_PULLS_EVERY: Final = 3600.0
@@ -55,10 +58,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ImageDetail:
-    """An image with its tags in lexical order."""
+    """An image with its tags in lexical order, and its last scan, if there was any."""
 
     image: Image
     tags: Sequence[str]
+    scan: Scan | None = None
 
 
 def put_image(
@@ -98,7 +102,7 @@ def put_image(
         if image is not None and is_archived:
             # AWS: user guide, "Archiving images": pushed again, an image is active again.
             restore_images(tx, [image], core.clock())
-        image_id = _insert(core, tx, repository, manifest) if image is None else image.id
+        image_id = insert_image(core, tx, repository, manifest) if image is None else image.id
         for tag in moving:
             count = store.put_tag(tx, repository.id, tag, image_id, before=tagged[tag])
             check_tag_count(core, repository, manifest.digest, count)
@@ -109,15 +113,28 @@ def put_image(
             note_image_action(tx, ref, action, actor=actor or caller.arn, now=core.clock())
 
 
-def _insert(core: Core, tx: Transaction, repository: Repository, manifest: Manifest) -> int:
+def insert_image(
+    core: Core,
+    tx: Transaction,
+    repository: Repository,
+    manifest: Manifest,
+    *,
+    is_sparse: bool = False,
+) -> int:
+    """Store a manifest that is new to the repository and give its id; of one that `is_sparse`,
+    nothing has to be there yet. Raises as `find_references` does, and `LimitExceeded`.
+    """
     optional = {layer.digest.text for layer in manifest.layers if layer.is_foreign}
-    if core.sparse_manifests:
+    if core.sparse_manifests or is_sparse:
         optional |= {one.digest.text for one in (*manifest.layers, *manifest.children)}
     references, children = find_references(tx, repository, manifest, optional)
     restore_images(tx, children, core.clock())  # [A]
     count_image(core, tx, repository)
     size = max((child.size for child in children), default=manifest.size)
-    return store.insert_image(tx, repository.id, manifest, references, size=size, now=core.clock())
+    now = core.clock()
+    image_id = store.insert_image(tx, repository.id, manifest, references, size=size, now=now)
+    scan_pushed_image(tx, repository, image_id, manifest, now)
+    return image_id
 
 
 def find_references(
@@ -186,25 +203,17 @@ def check_tag_count(core: Core, repository: Repository, digest: Digest, count: i
         )
 
 
-class NotQuickError(Exception):
-    """What was to be a look at a row or two takes longer here."""
-
-
-def find_image(
-    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId, *, is_quick: bool = False
-) -> Image:
+def find_image(core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId) -> Image:
     """Give the row of an image that may be pulled; raises `ImageNotFound`, or
     `ImageTagDoesNotMatchDigest`, or `ImageInaccessible` while it is archived, or `PullRefused` by
-    the repository's gate. That may take a while: where it has to be asked and this `is_quick`,
-    `NotQuickError` is raised.
+    the repository's gate.
     """
     with core.database.look() as tx:
         found, row = store.open_image(tx, ref, image_id)
         repository = admit(tx, caller, ref, "BatchGetImage", found)
     image = _active(core, _checked(row, repository, image_id))
     if repository.has_gate:
-        if is_quick:
-            raise NotQuickError
+        core.database.check_may_wait()
         check_pull(core, caller, repository, image)
     return image
 
@@ -228,6 +237,7 @@ def find_images(
         repository = open_repository(tx, caller, ref, "BatchGetImage")
         found = [attempt(entry) for entry in image_ids]
     if repository.has_gate:
+        core.database.check_may_wait()
         return [_gated(core, caller, repository, one) for one in found]
     return found
 
@@ -251,10 +261,10 @@ def _active(core: Core, image: Image) -> Image:
 
 
 def get_image(
-    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId, *, is_quick: bool = False
+    core: Core, caller: Caller, ref: RepositoryRef, image_id: ImageId
 ) -> tuple[Image, bytes]:
     """Give the row of an image that may be pulled, and its manifest; raises as `find_image`."""
-    image = find_image(core, caller, ref, image_id, is_quick=is_quick)
+    image = find_image(core, caller, ref, image_id)
     return image, read_manifest(core, image)
 
 
@@ -305,7 +315,7 @@ def describe_images(
         for image_id in image_ids:
             image = find_existing(tx, repository, image_id)
             found[image.id] = image
-        return [_detail(tx, image) for image in found.values()]
+        return _details(tx, [*found.values()])
 
 
 def list_image_details(
@@ -328,7 +338,7 @@ def list_image_details(
         images = store.list_images(
             tx, repository.id, status, start, limit + 1, storage=storage, now=core.clock()
         )
-        page = [_detail(tx, image) for image in images[:limit]]
+        page = _details(tx, images[:limit])
     if len(images) <= limit:
         return page, None
     return page, Position(repository.id, page[-1].image.id)
@@ -401,7 +411,7 @@ def update_image_storage_class(
         updated = find_existing(tx, repository, ImageId(image.digest))
         if updated.storage != image.storage:
             note_storage_class(tx, ref, updated, actor=caller.arn, now=now)
-        return _detail(tx, updated)
+        return _details(tx, [updated])[0]
 
 
 def note_storage_class(
@@ -441,5 +451,13 @@ def _checked(image: Image | None, repository: Repository, image_id: ImageId) -> 
     return image
 
 
-def _detail(tx: Transaction, image: Image) -> ImageDetail:
-    return ImageDetail(image, store.list_tags_of_image(tx, image.id) if image.tag_count else ())
+def _details(tx: Transaction, images: Sequence[Image]) -> list[ImageDetail]:
+    scans = find_scans(tx, [image.id for image in images])
+    return [
+        ImageDetail(
+            image,
+            store.list_tags_of_image(tx, image.id) if image.tag_count else (),
+            scans.get(image.id),
+        )
+        for image in images
+    ]

@@ -126,23 +126,37 @@ def _create(core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef) -> 
     template = _creating_template(core, tx, caller, ref)
     if template is None:
         return False
+    make_repository(core, tx, ref, template)
+    return True
+
+
+def find_template(
+    core: Core, tx: Transaction, ref: RepositoryRef, occasion: str
+) -> Template | None:
+    """Give the template for a repository that is made on an occasion, if there is one."""
+    templates = store.list_templates(tx, ref.registry, "", core.limits.templates_per_registry)
+    return choose_template(templates, ref.name, occasion)
+
+
+def make_repository(core: Core, tx: Transaction, ref: RepositoryRef, template: Template) -> None:
+    """Make a repository, whose creation is authorized, as the template says, unless somebody has
+    made it this moment.
+    """
     try:
         repository = insert_repository(core, tx, ref, template.settings(ref.registry))
     except RepositoryAlreadyExists:
-        return True  # by another push, this moment
+        return
     if template.repository_policy is not None:
         put_repository_policy(tx, repository.id, template.repository_policy)
     if template.lifecycle_policy is not None:
         put_policy(tx, repository.id, template.lifecycle_policy, core.clock())
-    return True
 
 
 def _creating_template(
     core: Core, tx: Transaction, caller: Caller, ref: RepositoryRef
 ) -> Template | None:
     """Give the template that makes the repository on a push, if the caller may create it."""
-    templates = store.list_templates(tx, ref.registry, "", core.limits.templates_per_registry)
-    template = choose_template(templates, ref.name, CREATE_ON_PUSH)
+    template = find_template(core, tx, ref, CREATE_ON_PUSH)
     if template is None:
         return None
     try:

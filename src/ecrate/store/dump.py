@@ -59,6 +59,12 @@ TABLES: Final = (
         "encryption_type kms_key resource_tags repository_policy lifecycle_policy custom_role_arn",
     ),
     _table(
+        "pull_through_rules",
+        "registry_id region prefix",
+        "url upstream_registry upstream_prefix credential_arn custom_role_arn created_at "
+        "updated_at paused_until pause",
+    ),
+    _table(
         "repositories",
         "id",
         "registry_id region name created_at tag_mutability tag_mutability_filters scan_on_push "
@@ -95,7 +101,9 @@ TABLES: Final = (
     _table("image_layers", "image_id blob_id", "repository_id media_type"),
     _table("image_children", "image_id child_id"),
     _table("missing_references", "image_id digest", "repository_id media_type is_child"),
-    _table("tags", "repository_id tag", "image_id"),
+    _table("tags", "repository_id tag", "image_id checked_at etag"),
+    _table("upstream_subjects", "repository_id subject", "checked_at"),
+    _table("upstream_imports", "repository_id digest", "is_manifest not_before failures"),
     _table("signing_configurations", "registry_id region", "rules updated_at"),
     _table(
         "image_signings",
@@ -114,6 +122,23 @@ TABLES: Final = (
     ),
     _table("trash_bins", "repository_id", "bin_id"),
     _table("trash_images", "image_id", "tags deleted_at kept_until"),
+    _table("scanning_configurations", "registry_id region", "scan_type rules reconsidered"),
+    _table(
+        "scans",
+        "image_id",
+        "scan_type is_continuous status description requested_at completed_at feed "
+        "feed_updated_at counts",
+    ),
+    Table(
+        "scan_results",
+        ("image_id",),
+        ("inventory", "findings"),
+        binary=("inventory", "findings"),
+        page=20,
+    ),
+    _table("advisory_feed", "id", "number updated_at source"),
+    _table("advisories", "id since", "until modified content"),
+    _table("advisory_packages", "ecosystem name advisory_id since", "affected"),
     _table(
         "outbox", "id", "registry_id region repository kind actor happened_at detail", identity=True
     ),

@@ -15,6 +15,7 @@ _COLUMNS = (
     "i.id, i.digest, i.media_type, i.artifact_media_type, i.size, i.pushed_at, i.last_pulled_at, "
     "i.subject, i.tag_count, i.status, i.archived_at, i.activated_at"
 )
+_COUNT = 12
 _STEP = 500
 _STATUS = {"TAGGED": " AND i.tag_count > 0", "UNTAGGED": " AND i.tag_count = 0", "ANY": ""}
 # Of the storage class; each asks for the time once, see `domain.images.Storage`.
@@ -27,7 +28,7 @@ _STORAGE = {
 }
 
 _OPEN_BY_TAG = (
-    f"SELECT {OPENED_COLUMNS}, {_COLUMNS} FROM repositories r "  # noqa: S608 - constants
+    f"SELECT {OPENED_COLUMNS}, {_COLUMNS}, t.checked_at FROM repositories r "  # noqa: S608 - constants
     "LEFT JOIN tags t ON t.repository_id = r.id AND t.tag = ? "
     "LEFT JOIN images i ON i.id = t.image_id "
     f"WHERE {NAMED}"
@@ -78,12 +79,20 @@ def find_images(tx: Transaction, repository_id: int, digests: Sequence[str]) -> 
 
 def find_tagged_image(tx: Transaction, repository_id: int, tag: str) -> Image | None:
     row = tx.one(
-        f"SELECT {_COLUMNS} FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
+        f"SELECT {_COLUMNS}, t.checked_at FROM tags t JOIN images i ON i.id = t.image_id "  # noqa: S608 - constants
         "WHERE t.repository_id = ? AND t.tag = ?",
         repository_id,
         tag,
     )
     return None if row is None else _image(row)
+
+
+def find_image_by_id(tx: Transaction, image_id: int) -> Image:
+    """Give an image that there is."""
+    row = tx.one(f"SELECT {_COLUMNS} FROM images i WHERE i.id = ?", image_id)  # noqa: S608 - constants
+    if row is None:
+        raise LookupError(image_id)
+    return _image(row)
 
 
 def open_image(
@@ -237,7 +246,8 @@ def put_tag(
         tx.run("UPDATE images SET tag_count = tag_count - 1 WHERE id = ?", before.id)
     tx.run(
         "INSERT INTO tags (repository_id, tag, image_id) VALUES (?, ?, ?) "
-        "ON CONFLICT (repository_id, tag) DO UPDATE SET image_id = excluded.image_id",
+        "ON CONFLICT (repository_id, tag) DO UPDATE SET image_id = excluded.image_id, "
+        "checked_at = NULL, etag = NULL",
         repository_id,
         tag,
         image_id,
@@ -419,6 +429,7 @@ def record_pull(tx: Transaction, image_id: int, now: float) -> None:
 
 
 def _image(row: Row) -> Image:
+    """Read a row of `_COLUMNS`, and of a tag's `checked_at` where the image was found by one."""
     return Image(
         id=row[0],
         digest=Digest(row[1]),
@@ -430,4 +441,5 @@ def _image(row: Row) -> Image:
         subject=row[7],
         tag_count=row[8],
         storage=Storage(row[9], row[10], row[11]),
+        checked_at=row[12] if len(row) > _COUNT else None,
     )

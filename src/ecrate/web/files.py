@@ -32,7 +32,7 @@ async def send_file(
     `etag` is without quotes. Answers 200, 206, 304 or 416.
     """
     with file:
-        response, start, stop = _head(request, size, etag, headers)
+        response, start, stop = begin_answer(request, size, etag, headers)
         if isinstance(response, Response):
             return response
         await response.prepare(request)
@@ -55,7 +55,7 @@ async def send_stream(
 
     Whatever it raises comes before the answer begins.
     """
-    response, start, stop = _head(request, size, etag, headers)
+    response, start, stop = begin_answer(request, size, etag, headers)
     if isinstance(response, Response):
         return response
     if request.method == "HEAD" or start == stop:
@@ -88,7 +88,7 @@ async def _pass_on(
         count -= len(piece)
 
 
-def _head(
+def begin_answer(
     request: BaseRequest, size: int, etag: str, headers: Mapping[str, str]
 ) -> tuple[StreamResponse, int, int]:
     """Give the head of the answer, with first byte and end of what to send; a whole `Response`

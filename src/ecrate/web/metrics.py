@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from aiohttp.web import BaseRequest, StreamResponse
+from aiohttp.web import BaseRequest, RequestKey, StreamResponse
 
 from ecrate.domain.errors import EcrateError, StorageFull, StoreUnavailable
 
 # What a door notes on a request once it knows: ECR's name for the operation.
-OPERATION: Final = "ecrate.operation"
+OPERATION: Final = RequestKey("ecrate.operation", str)
 # Bytes of a body that told no length.
-RECEIVED: Final = "ecrate.received"
+RECEIVED: Final = RequestKey("ecrate.received", int)
 # Upper bounds in seconds; a list of numbers has one for each, one for what took longer, the sum.
 BOUNDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10, 60)
 HISTOGRAMS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from ecrate.app import Layout
-from ecrate.cli.connections import Endpoint
 from ecrate.cli.reference import is_local
 from ecrate.cli.registries import Registries
 from ecrate.settings import Settings
+from ecrate.upstream.endpoints import Endpoint
 
 Status = Literal["ok", "note", "broken", "skipped"]
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ecrate.cli.challenge import is_ecr, read_challenges
-from ecrate.cli.connections import BROKEN
 from ecrate.cli.doctor.findings import Finding, Situation, ok, skipped
 from ecrate.cli.failures import CommandError, ServiceError
+from ecrate.upstream.challenges import is_ecr, read_challenges
+from ecrate.upstream.endpoints import BROKEN
 
 _LARGEST_ANSWER: Final = 1024 * 1024
 _SKEW_REFUSED: Final = 300.0

@@ -87,7 +87,7 @@ class Applying:
     watcher: Watcher
     pace: Pace
     has_policies: bool = True
-    take_advisories: Callable[[Iterator[Row]], None] | None = None
+    take_advisories: Callable[[Iterator[Row]], object] | None = None
     repositories: int = 0
     images: int = 0
     tags: int = 0

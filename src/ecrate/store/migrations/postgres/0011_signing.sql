@@ -1,4 +1,4 @@
--- depends: 0007_events
+-- depends: 0010_scanning
 
 -- Which images of a registry are signed when they are pushed, and by which profiles: the
 -- configuration's rules, in JSON.

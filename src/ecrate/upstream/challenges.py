@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from ecrate.cli.connections import Endpoint
+from ecrate.upstream.endpoints import Endpoint
 
 ECR_SERVICE: Final = "ecr.amazonaws.com"
 # A parameter with its value in quotes or without, or else the name of a scheme.
