@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import http.client
 import json
 from dataclasses import dataclass
 from typing import Any
 
-from ecrate.aws.sigv4 import sign_headers
+from ecrate.domain.sigv4 import sign_headers
 
 Request = tuple[dict[str, str], bytes]
 
@@ -30,7 +31,7 @@ def signed_head(port: int, key: Key, operation: str, body: bytes) -> bytes:
     }
     signed = sign_headers(
         headers,
-        body,
+        hashlib.sha256(body).hexdigest(),
         key_id=key.id,
         secret=key.secret,
         token=None,

@@ -89,6 +89,15 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "scan_command": [("", ""), ("trivy '{layout}'", "trivy '{layout}'")],
     "events_every": [("0.1", 0.1)],
     "events_kept": [("1", 1.0)],
+    "event_streams": [("0", 0), (100_000, 100_000)],
+    "webhook_attempts": [("1", 1), (100, 100)],
+    "webhook_timeout": [("0.1", 0.1)],
+    "webhook_networks": [("", ""), ("10.0.0.0/8, ::1/128", "10.0.0.0/8, ::1/128")],
+    "webhook_ca_bundle": [("/srv/ca.pem", "/srv/ca.pem")],
+    "replication_destinations": [("/srv/to.toml", "/srv/to.toml")],
+    "replication_timeout": [("0.1", 0.1)],
+    "replication_patience": [("0", 0.0)],
+    "replication_ca_bundle": [("/srv/ca.pem", "/srv/ca.pem")],
 }
 SECONDS = ["-1", "nan", "inf", "1e10", "soon", True, [1]]
 BAD: dict[str, list[object]] = {
@@ -158,6 +167,15 @@ BAD: dict[str, list[object]] = {
     "scan_command": ["trivy", "trivy '{layout}"],
     "events_every": [*SECONDS, "0"],
     "events_kept": [*SECONDS, "0"],
+    "event_streams": ["-1", "100001", "few"],
+    "webhook_attempts": ["0", "101", "few"],
+    "webhook_timeout": [*SECONDS, "0"],
+    "webhook_networks": ["10.0.0.0/33", "everywhere", 5],
+    "webhook_ca_bundle": [5],
+    "replication_destinations": [5],
+    "replication_timeout": [*SECONDS, "0"],
+    "replication_patience": SECONDS,
+    "replication_ca_bundle": [5],
 }
 
 

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from ecrate.aws.events import PATH as EVENTS
+from ecrate.aws.events import EventStreams
 from ecrate.aws.front import AwsFront
 from ecrate.aws.model import service_model
 from ecrate.blobs.filesystem import FilesystemBlobs
@@ -47,10 +49,12 @@ from ecrate.signers.profiles import Profiles
 from ecrate.store import engines, identities, installation, scans
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
+from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.store.watched import WatchedDatabase
 from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.choice import parse_hosts, parse_realms
+from ecrate.upstream.destinations import read_destinations
 from ecrate.upstream.http import Http
 from ecrate.upstream.registry import HttpUpstreams
 from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables
@@ -203,12 +207,18 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
     with _usable("blobs", settings.blobs if _is_s3(settings.blobs) else layout.blobs):
         blobs = open_blobs(settings, layout)
         blobs.check()
+    with _usable("replication_destinations", settings.replication_destinations):
+        read_destinations(settings.replication_destinations)
     audit = open_audit(settings, layout)
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):
             audit.check()
     with usable_database(layout.database), engines.preparing(layout.database) as database:
         take_place(database, blobs, settings.blobs)
+        if not settings.database:
+            # The lock on the data directory is ours: a server that was killed has left them.
+            with database.write() as tx:
+                delete_leases(tx)
         seals = _prepare_secret(settings, layout, database)
         new_key = _make_root_key(settings.account_id, layout, database, seals)
     if settings.seed:
@@ -498,6 +508,7 @@ async def _work(
                 Scrape(core, metrics, threads, is_open=is_open, by_repository=by_repository),
             )
         ]
+    streams = EventStreams(core, threads, every=settings.events_every, most=settings.event_streams)
     answer = tracing.around if tracing is not None else _plainly
     doors = Doors(
         [
@@ -507,12 +518,14 @@ async def _work(
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
             *scrape,
+            (EVENTS, streams),
             (
                 "/",
                 answer(AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
             ),
         ],
         observers,
+        on_stop=streams.stop,
     )
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)

@@ -90,6 +90,15 @@ class Settings:
     scan_sboms: bool = True
     events_every: float = 1.0
     events_kept: float = 7 * 24 * 3600.0
+    event_streams: int = 500
+    webhook_attempts: int = 16
+    webhook_timeout: float = 10.0
+    webhook_networks: str = ""
+    webhook_ca_bundle: str = ""
+    replication_destinations: str = ""
+    replication_timeout: float = 60.0
+    replication_patience: float = 24 * 3600.0
+    replication_ca_bundle: str = ""
 
 
 _PASSWORD: Final = re.compile(r"(://[^/@\s:]*:)[^@\s]*@")
@@ -290,4 +299,10 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "scan_command": (_command, "a command with {layout} in it, or nothing"),
     "events_every": _seconds(0.1),
     "events_kept": _seconds(1),
+    "event_streams": (lambda count: 0 <= count <= 100_000, "0 to 100000"),  # noqa: PLR2004
+    "webhook_attempts": (lambda count: 1 <= count <= 100, "1 to 100"),  # noqa: PLR2004
+    "webhook_timeout": _seconds(0.1),
+    "replication_timeout": _seconds(0.1),
+    "replication_patience": _seconds(0),
+    "webhook_networks": (_readable(parse_networks), "networks with commas between: 10.0.0.0/8"),
 }

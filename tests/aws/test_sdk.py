@@ -17,6 +17,7 @@ from ecrate.aws.table import OPERATIONS
 from ecrate.store import lifecycle as store
 from tests.support.door import Account
 from tests.support.lifecycle import policy, rule
+from tests.support.replicator import Replicator
 from tests.support.scenarios import SCENARIOS
 
 PREVIEW = "LifecyclePolicyPreviewComplete"
@@ -77,13 +78,34 @@ def templates(account: Account) -> dict[str, Any]:
     return {}
 
 
+def backfills(account: Account) -> dict[str, Any]:
+    places = [{"region": f"us-west-{one}", "registryId": "222222222222"} for one in (1, 2)]
+    rules = [{"destinations": places}]
+    account.call("PutReplicationConfiguration", replicationConfiguration={"rules": rules})
+    for place in places:
+        account.call("StartReplicationBackfill", destination=place)
+    return {}
+
+
+def backfill_results(account: Account) -> dict[str, Any]:
+    images(account)
+    replicator = Replicator(account.door.bench.core)
+    backfills(account)
+    replicator.run()
+    replicator.run()
+    begun = account.call("ListReplicationBackfills")["backfills"][0]
+    return {"replicationBackfillId": begun["replicationBackfillId"]}
+
+
 # What is listed, and how many there are.
 LISTS: dict[str, tuple[Callable[[Account], dict[str, Any]], int]] = {
     "DescribeImages": (images, 3),
     "DescribeRepositories": (repositories, 2),
     "DescribeRepositoryCreationTemplates": (templates, 2),
+    "DescribeReplicationBackfillResults": (backfill_results, 3),
     "GetLifecyclePolicyPreview": (preview, 2),
     "ListImages": (images, 3),
+    "ListReplicationBackfills": (backfills, 2),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecrate.aws.sigv4 import Signature, is_genuine, parse_signature, sign_headers
+from ecrate.domain.sigv4 import Signature, is_genuine, parse_signature, sign_headers
 from tests.support.server import Server, running_server
 from tests.support.signing import answer_on, call, error_of, post, presign, sent_head, sign
 
@@ -385,7 +385,7 @@ def test_signature_made_here_is_genuine_here(
 ) -> None:
     signed = sign_headers(
         {"Host": "localhost:5100", "X-Amz-Target": value},
-        body,
+        hashlib.sha256(body).hexdigest(),
         key_id="AKIDEXAMPLE",
         secret=secret,
         token=token,

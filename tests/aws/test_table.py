@@ -78,6 +78,11 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         errors.InvalidImageTag,
         errors.MissingDigestAndTag,
     },
+    "DescribeImageReplicationStatus": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "GetLifecyclePolicyPreview": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
@@ -119,6 +124,7 @@ WITHOUT_CODE: Final = {
     errors.MigrationFailed: "data is moved on the command line only",
     errors.HoldLost: "only commands on the data directory take holds",
     errors.TrashNotFound: "the trash is looked into on the command line only",
+    errors.WebhookNotFound: "webhooks are managed on the command line only",
     **dict.fromkeys(FETCHING, "told in the text of another error, or in a batch's failures"),
     errors.SigningFailed: "images are signed behind a push, or on the command line",
     errors.PullGateNotFound: "pull gates are set on the command line only",

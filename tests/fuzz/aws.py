@@ -20,10 +20,10 @@ from ecrate.aws import sts
 from ecrate.aws.errors import CODES, FrontDoorError, render
 from ecrate.aws.front import decode_parameters
 from ecrate.aws.model import service_model
-from ecrate.aws.sigv4 import MalformedSignatureError, is_genuine, parse_signature
 from ecrate.aws.table import OPERATIONS
 from ecrate.aws.validation import Validator
 from ecrate.domain.errors import EcrateError, InvalidParameter
+from ecrate.domain.sigv4 import MalformedSignatureError, is_genuine, parse_signature
 from tests.fuzz import texts
 from tests.fuzz.target import Target, attempt
 from tests.fuzz.texts import as_headers, mixed, spoiled, spoiled_bytes

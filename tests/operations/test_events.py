@@ -9,7 +9,7 @@ from ecrate.domain.events import Event
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.operations import deletions, images
 from ecrate.operations.core import Limits
-from ecrate.operations.events import follow_events, publish_events
+from ecrate.operations.events import follow_events, publish_events, read_events
 from ecrate.store.database import Transaction
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import make_image
@@ -249,3 +249,28 @@ def test_old_events_are_forgotten(bench: Bench, one: RepositoryRef, reader: Read
     with bench.reading() as tx:
         kept = [json.loads(row[0])["image-tag"] for row in tx.all("SELECT detail FROM events")]
     assert kept == ["new"]
+
+
+def test_servers_own_reader_begins_with_the_first_event(bench: Bench, one: RepositoryRef) -> None:
+    bench.push(one, make_image(10), "v1")
+    found: list[Event] = []
+    publish_events(bench.core)
+
+    while follow_events(bench.core, "own", lambda _, events: found.extend(events), from_first=True):
+        pass
+
+    assert told(found, "image-tag") == [("PUSH", "v1")]
+
+
+def test_event_stays_until_all_readers_are_done_with_it(bench: Bench, one: RepositoryRef) -> None:
+    bench.push(one, make_image(10), "v1")
+    publish_events(bench.core)
+    follow_events(bench.core, "slow", lambda _, __: None, from_first=True)
+    bench.clock.advance(8 * DAY)
+    publish_events(bench.core)
+    kept = read_events(bench.core, bench.caller, one.registry, after=0).events
+    bench.clock.advance(21 * DAY)
+    publish_events(bench.core)
+
+    assert len(kept) == 1
+    assert read_events(bench.core, bench.caller, one.registry, after=0).events == []

@@ -127,7 +127,10 @@ def test_preparing_goes_on_after_a_start_that_was_killed(empty_url: str) -> None
         "DROP TABLE advisory_packages; DROP TABLE advisories; DROP TABLE advisory_feed; "
         "DROP TABLE scan_results; DROP TABLE scans; DROP TABLE scanning_configurations; "
         "DROP TABLE signing_configurations; DROP TABLE image_signings; DROP TABLE pull_gates; "
-        "ALTER TABLE repositories DROP COLUMN has_gate; DROP TABLE applied_bundles;",
+        "ALTER TABLE repositories DROP COLUMN has_gate; DROP TABLE applied_bundles; "
+        "DROP TABLE tasks; DROP TABLE lanes; DROP TABLE dead_deliveries; DROP TABLE webhooks; "
+        "DROP TABLE backfill_results; DROP TABLE backfills; DROP TABLE replications; "
+        "DROP TABLE replication_rules; ",
     )
 
     with preparing(empty_url):

@@ -15,16 +15,19 @@ from ecrate import store
 from ecrate.domain.errors import EcrateError, StoreUnavailable
 from ecrate.domain.gates import PullGate
 from ecrate.domain.images import Image, Storage, parse_manifest
+from ecrate.domain.lanes import Lane, Task
 from ecrate.domain.layers import Upload
 from ecrate.domain.lifecycle import LifecycleImage, Verdict
 from ecrate.domain.names import Digest, ImageId, RegistryRef, RepositoryRef
 from ecrate.domain.pull_through import Rule
 from ecrate.domain.registry import PullTimeExclusion
+from ecrate.domain.replication import Backfill, BackfillResult, ReplicationRule
 from ecrate.domain.repositories import RepositorySettings, TagMutability
 from ecrate.domain.scanning import ScanningConfiguration, ScanningRule, ScanPlan
 from ecrate.domain.signing import DueSigning, SigningConfiguration, SigningRule
 from ecrate.domain.templates import Template
 from ecrate.domain.trash import Origin, TrashedImage
+from ecrate.domain.webhooks import Webhook
 from ecrate.store.advisories import Feed, NewAdvisory
 from ecrate.store.blobs import Garbage
 from ecrate.store.bundles import AppliedBundle
@@ -46,6 +49,10 @@ DIGEST = Digest("sha256:" + "0" * 64)
 IMAGE = LifecycleImage(1, DIGEST, ("v1",), 0.0)
 VERDICT = Verdict(IMAGE, 1, "expire")
 UPLOAD = Upload("u2", 1, "p")
+LANE = Lane(1, "owner", "key", 0, Task(1, None, 0.0, {}))
+WEBHOOK = Webhook("w2", REGISTRY, "http://x", (), (), 0.0)
+RULE = ReplicationRule((REGISTRY,))
+BACKFILL = Backfill("b2", REGISTRY, REGISTRY, "PREPARING", ("", 0, ""), 0, 0, 0, False, 0.0, None)  # noqa: FBT003
 # What a parameter of this name and type gets, or of this type whatever its name.
 ARGUMENTS: dict[str, object] = {
     "blob_ids: Iterable[int]": [1],
@@ -58,6 +65,17 @@ ARGUMENTS: dict[str, object] = {
     "table: str": "images",
     "tag_status: str": "ANY",
     "bool": True,
+    "bool | None": True,
+    "float | None": 1.5,
+    "Backfill": BACKFILL,
+    "BackfillResult": BackfillResult(1, "one", "d1", "v1", "", None),
+    "Collection[str]": ["one", "two"],
+    "Lane": LANE,
+    "Mapping[str, Any]": {"a": 1},
+    "Sequence[ReplicationRule]": [RULE],
+    "Webhook": WEBHOOK,
+    "tuple[float, str]": (0.0, ""),
+    "tuple[str, int, str]": ("", 0, ""),
     "float": 1.5,
     "int": 1,
     "int | None": 1,

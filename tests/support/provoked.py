@@ -50,7 +50,7 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
     ("*", "KmsException"): "there is no KMS here: type and key are remembered, nothing encrypted",
     ("*", "ValidationException"): (
         "what is malformed is an InvalidParameterException; the states that ECR refuses so come "
-        "with signing and replication"
+        "with scanning only"
     ),
     ("DeleteRegistryPolicy", INVALID): _NO_MEMBERS,
     ("DescribeRegistry", INVALID): _NO_MEMBERS,
@@ -242,6 +242,35 @@ def _preview_under_way(account: Account) -> Members:
     return request
 
 
+_BACKFILL: Final = "01234567-89ab-cdef-0123-456789abcdef"
+
+
+def _places(*regions: str) -> list[Members]:
+    return [{"region": region, "registryId": "222222222222"} for region in regions]
+
+
+def _backfills(begun: int, destination: int = -1) -> Provocation:
+    """Begin so many backfills, then ask for one more to one of eleven destinations."""
+
+    def provoke(account: Account) -> Members:
+        places = _places(*(f"us-west-{number}" for number in range(11)))
+        rules = [{"destinations": places}]
+        account.call("PutReplicationConfiguration", replicationConfiguration={"rules": rules})
+        for place in places[:begun]:
+            account.call("StartReplicationBackfill", destination=place)
+        return {"destination": places[destination]}
+
+    return provoke
+
+
+def _stopped_backfill(account: Account) -> Members:
+    request = _backfills(0)(account)
+    begun = account.call("StartReplicationBackfill", **request)
+    request = {"replicationBackfillId": begun["replicationBackfillId"]}
+    account.call("StopReplicationBackfill", **request)
+    return request
+
+
 def _upstream_image(fault: Fault) -> Provocation:
     """Ask for an image that upstream does not give."""
 
@@ -412,6 +441,19 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
         "DescribeImageSigningStatus", repositoryName=account.create(), imageId={"imageTag": "v1"}
     ),
     ("DescribeImages", "ImageNotFoundException"): _no_image,
+    ("DescribeImageReplicationStatus", "ImageNotFoundException"): lambda account: {
+        "repositoryName": account.create(),
+        "imageId": {"imageTag": "v1"},
+    },
+    ("DescribeReplicationBackfillResults", "ReplicationBackfillNotFoundException"): lambda _: {
+        "replicationBackfillId": _BACKFILL
+    },
+    ("StartReplicationBackfill", "LimitExceededException"): _backfills(10),
+    ("StartReplicationBackfill", "ReplicationBackfillInProgressException"): _backfills(1, 0),
+    ("StopReplicationBackfill", "ReplicationBackfillInvalidStatusException"): _stopped_backfill,
+    ("StopReplicationBackfill", "ReplicationBackfillNotFoundException"): lambda _: {
+        "replicationBackfillId": _BACKFILL
+    },
     ("GetDownloadUrlForLayer", "LayerInaccessibleException"): _archived_layer,
     ("GetDownloadUrlForLayer", "LayersNotFoundException"): _in_one("GetDownloadUrlForLayer"),
     ("GetLifecyclePolicy", "LifecyclePolicyNotFoundException"): _in_one("GetLifecyclePolicy"),

@@ -29,6 +29,9 @@ _FRIENDLY: Final = policy(allow("ecr:ListImages", Principal="*"))
 # Good values of members that need more than their shape tells, by the shape's or member's name.
 _VALUES: Final[dict[str, Any]] = {
     "ImageIdentifier": {"imageTag": "v1"},
+    "Region": "us-west-2",
+    "RepositoryFilterValue": "prod",
+    "ReplicationBackfillId": "01234567-89ab-cdef-0123-456789abcdef",
     "RegistryPolicyText": policy(allow("ecr:CreateRepository", Principal="*", Resource="*")),
     "acceptedMediaTypes": ["application/json"],
     "artifactTypes": ["application/json"],

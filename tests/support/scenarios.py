@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from tests.support.door import Account, part_of
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
+from tests.support.replicator import Replicator
 from tests.support.rules import sample
 from tests.support.scanning import image_with, import_feed, python, scan_all
 
@@ -362,6 +363,80 @@ def _for_resource(operation: str, **members: Any) -> Scenario:
     )
 
 
+def _places(*regions: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "destinations": [{"region": region, "registryId": "222222222222"}],
+            "repositoryFilters": [{"filter": "on", "filterType": "PREFIX_MATCH"}],
+            "deleteReplication": {"enabled": True},
+        }
+        for region in regions
+    ]
+
+
+def _put_rules(account: Account, *regions: str) -> None:
+    given = {"rules": _places(*regions)}
+    account.call("PutReplicationConfiguration", replicationConfiguration=given)
+
+
+def _begin_backfill(account: Account, region: str) -> str:
+    place = {"region": region, "registryId": "222222222222"}
+    given = {"registryId": account.id, "destination": place}
+    return str(account.call("StartReplicationBackfill", **given)["replicationBackfillId"])
+
+
+def start_replication_backfill(account: Account) -> None:
+    _put_rules(account, "us-west-2")
+    _begin_backfill(account, "us-west-2")
+
+
+def stop_replication_backfill(account: Account) -> None:
+    _put_rules(account, "us-west-2")
+    account.call(
+        "StopReplicationBackfill",
+        registryId=account.id,
+        replicationBackfillId=_begin_backfill(account, "us-west-2"),
+    )
+
+
+def list_replication_backfills(account: Account) -> None:
+    _put_rules(account, "us-west-2", "eu-west-1")
+    for region in ("us-west-2", "eu-west-1"):
+        _begin_backfill(account, region)
+    given = {"registryId": account.id, "maxResults": 1}
+    token = account.call("ListReplicationBackfills", **given)["nextToken"]
+    account.call("ListReplicationBackfills", nextToken=token, **given)
+
+
+def describe_replication_backfill_results(account: Account) -> None:
+    name = account.create()
+    account.push(name, "v1")
+    account.push(name, "v2")
+    replicator = Replicator(account.door.bench.core)
+    _put_rules(account, "us-west-2")
+    given = {
+        "registryId": account.id,
+        "replicationBackfillId": _begin_backfill(account, "us-west-2"),
+        "resultStatusFilter": "FAILED",
+        "maxResults": 1,
+    }
+    replicator.run()
+    replicator.run()
+    token = account.call("DescribeReplicationBackfillResults", **given)["nextToken"]
+    account.call("DescribeReplicationBackfillResults", nextToken=token, **given)
+
+
+def describe_image_replication_status(account: Account) -> None:
+    name = account.create()
+    (image_id,) = _image_ids(account, name)
+    account.call(
+        "DescribeImageReplicationStatus",
+        registryId=account.id,
+        repositoryName=name,
+        imageId=image_id,
+    )
+
+
 def put_image(account: Account) -> None:
     name = account.create()
     image = account.upload(name, make_image())
@@ -413,9 +488,11 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
     "DescribeImageScanFindings": describe_image_scan_findings,
     "DescribeImageSigningStatus": describe_image_signing_status,
+    "DescribeImageReplicationStatus": describe_image_replication_status,
     "DescribeImages": describe_images,
     "DescribePullThroughCacheRules": describe_pull_through_cache_rules,
     "DescribeRegistry": _one("DescribeRegistry"),
+    "DescribeReplicationBackfillResults": describe_replication_backfill_results,
     "DescribeRepositories": describe_repositories,
     "DescribeRepositoryCreationTemplates": describe_repository_creation_templates,
     "GetAccountSetting": _one("GetAccountSetting"),
@@ -431,6 +508,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "ListImageReferrers": list_image_referrers,
     "ListImages": _pages("ListImages", filter={"tagStatus": "TAGGED", "imageStatus": "ACTIVE"}),
     "ListPullTimeUpdateExclusions": list_pull_time_update_exclusions,
+    "ListReplicationBackfills": list_replication_backfills,
     "ListTagsForResource": _for_resource("ListTagsForResource"),
     "PutAccountSetting": _one("PutAccountSetting"),
     "PutImage": put_image,
@@ -442,10 +520,13 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "PutRegistryPolicy": _one("PutRegistryPolicy"),
     "PutRegistryScanningConfiguration": put_registry_scanning_configuration,
     "PutSigningConfiguration": put_signing_configuration,
+    "PutReplicationConfiguration": lambda account: _put_rules(account, "us-west-2"),
     "RegisterPullTimeUpdateExclusion": _one("RegisterPullTimeUpdateExclusion"),
     "SetRepositoryPolicy": _in_one("SetRepositoryPolicy", "force"),
     "StartImageScan": start_image_scan,
     "StartLifecyclePolicyPreview": _in_one("StartLifecyclePolicyPreview", "lifecyclePolicyText"),
+    "StartReplicationBackfill": start_replication_backfill,
+    "StopReplicationBackfill": stop_replication_backfill,
     "TagResource": _for_resource("TagResource", tags=[{"Key": "stage", "Value": "test"}]),
     "UntagResource": _for_resource("UntagResource", tagKeys=["stage"]),
     "UpdateImageStorageClass": update_image_storage_class,

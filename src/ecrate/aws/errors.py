@@ -11,6 +11,11 @@ from typing import Any, Final
 from typing_extensions import override
 
 from ecrate.domain import errors, upstream_errors
+from ecrate.domain.replication_errors import (
+    ReplicationBackfillInProgress,
+    ReplicationBackfillInvalidStatus,
+    ReplicationBackfillNotFound,
+)
 
 # The domain's name for each condition, and ECR's exception for it.
 CODES: Final[dict[type[errors.EcrateError], str]] = {
@@ -30,6 +35,9 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.LifecyclePolicyNotFound: "LifecyclePolicyNotFoundException",
     errors.LifecyclePolicyPreviewNotFound: "LifecyclePolicyPreviewNotFoundException",
     errors.LifecyclePolicyPreviewInProgress: "LifecyclePolicyPreviewInProgressException",
+    ReplicationBackfillNotFound: "ReplicationBackfillNotFoundException",
+    ReplicationBackfillInProgress: "ReplicationBackfillInProgressException",
+    ReplicationBackfillInvalidStatus: "ReplicationBackfillInvalidStatusException",
     errors.InvalidTagParameter: "InvalidTagParameterException",
     errors.TooManyTags: "TooManyTagsException",
     errors.SigningConfigurationNotFound: "SigningConfigurationNotFoundException",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ecrate.aws.call import DEFAULT_PAGE, Call
+from ecrate.aws.replication import render_rules
 from ecrate.operations import registry
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ def describe_registry(call: Call[dict[str, Any]]) -> dict[str, Any]:
     described = registry.describe_registry(call.core, call.caller, call.registry())
     return {
         "registryId": described.ref.id,
-        "replicationConfiguration": {"rules": list(described.replication_rules)},
+        "replicationConfiguration": render_rules(described.replication_rules),
     }
 
 

@@ -13,9 +13,9 @@ from typing import Final
 from aiohttp.web import BaseRequest
 
 from ecrate.aws.errors import FrontDoorError
-from ecrate.aws.sigv4 import MalformedSignatureError, Signature, is_genuine, parse_signature
 from ecrate.domain.errors import ExpiredToken, UnknownAccessKey
 from ecrate.domain.principals import Caller
+from ecrate.domain.sigv4 import MalformedSignatureError, Signature, is_genuine, parse_signature
 from ecrate.operations.core import Core
 from ecrate.operations.tokens import caller_of, secret_of
 from ecrate.web.sources import source_of
@@ -52,12 +52,15 @@ class Signatures:
             raise FrontDoorError("ExpiredTokenException", _EXPIRED) from None
         return signature, caller.coming_from(source_of(request))
 
-    def check(self, request: BaseRequest, signature: Signature, digest: str) -> None:
+    def check(
+        self, request: BaseRequest, signature: Signature, digest: str, *, path: str = "/"
+    ) -> None:
         """Raise `FrontDoorError` unless the body with this SHA-256 was signed with the key."""
         if self._core.is_open:
             return
         secret = secret_of(self._core, signature.key_id)
-        if not is_genuine(signature, secret, request.method, request.headers, digest):
+        is_ours = is_genuine(signature, secret, request.method, request.headers, digest, path=path)
+        if not is_ours:
             raise _invalid(
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your AWS Secret Access Key and signing method. Consult the service "

@@ -14,6 +14,7 @@ from ecrate.aws import (
     pull_through,
     referrers,
     registry,
+    replication,
     repositories,
     scanning,
     scans,
@@ -77,6 +78,9 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "DeregisterPullTimeUpdateExclusion": Entry(
         registry.deregister_pull_time_update_exclusion, short_write=_SHORT
     ),
+    "DescribeImageReplicationStatus": Entry(
+        replication.describe_image_replication_status, only_reads=True
+    ),
     "DescribeImageScanFindings": Entry(scans.describe_image_scan_findings),
     "DescribeImageSigningStatus": Entry(signing.describe_image_signing_status, only_reads=True),
     "DescribeImages": Entry(images.describe_images, only_reads=True),
@@ -84,6 +88,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
         pull_through.describe_pull_through_cache_rules, only_reads=True
     ),
     "DescribeRegistry": Entry(registry.describe_registry, only_reads=True),
+    "DescribeReplicationBackfillResults": Entry(replication.describe_replication_backfill_results),
     "DescribeRepositories": Entry(repositories.describe_repositories, only_reads=True),
     "DescribeRepositoryCreationTemplates": Entry(
         templates.describe_repository_creation_templates, only_reads=True
@@ -105,6 +110,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "ListPullTimeUpdateExclusions": Entry(
         registry.list_pull_time_update_exclusions, only_reads=True
     ),
+    "ListReplicationBackfills": Entry(replication.list_replication_backfills),
     "ListTagsForResource": Entry(tagging.list_tags_for_resource, only_reads=True),
     "PutAccountSetting": Entry(registry.put_account_setting, short_write=_SHORT),
     "PutImage": Entry(images.put_image, short_write=_SHORT_DOCUMENT, body_limit=_MANIFEST),
@@ -115,6 +121,7 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "PutLifecyclePolicy": Entry(lifecycle.put_lifecycle_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryPolicy": Entry(policies.put_registry_policy, short_write=_SHORT_DOCUMENT),
     "PutRegistryScanningConfiguration": Entry(scanning.put_registry_scanning_configuration),
+    "PutReplicationConfiguration": Entry(replication.put_replication_configuration),
     "PutSigningConfiguration": Entry(signing.put_signing_configuration, short_write=_SHORT),
     "RegisterPullTimeUpdateExclusion": Entry(
         registry.register_pull_time_update_exclusion, short_write=_SHORT
@@ -122,6 +129,8 @@ OPERATIONS: Final[dict[str, Entry]] = {
     "SetRepositoryPolicy": Entry(policies.set_repository_policy, short_write=_SHORT_DOCUMENT),
     "StartImageScan": Entry(scans.start_image_scan),
     "StartLifecyclePolicyPreview": Entry(lifecycle.start_lifecycle_policy_preview),
+    "StartReplicationBackfill": Entry(replication.start_replication_backfill),
+    "StopReplicationBackfill": Entry(replication.stop_replication_backfill),
     "TagResource": Entry(tagging.tag_resource, short_write=_SHORT),
     "UntagResource": Entry(tagging.untag_resource, short_write=_SHORT),
     "UpdateImageStorageClass": Entry(images.update_image_storage_class),

@@ -19,6 +19,7 @@ _LOCAL_COMMANDS: Final = (
     "lock",
     "unlock",
     "gc",
+    "webhook",
     "fsck",
     "signing",
     "gate",
@@ -42,6 +43,7 @@ _CALLING_COMMANDS: Final = (
     "du",
     "tag",
     "rm",
+    "events",
     "login",
     "doctor",
 )

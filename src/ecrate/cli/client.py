@@ -8,6 +8,7 @@ threads; each has its own connection, which is kept open.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import http.client
 import json
 import socket
@@ -15,11 +16,11 @@ import time
 from typing import Any, Final, Self
 
 from ecrate.aws.model import service_model
-from ecrate.aws.sigv4 import sign_headers
 from ecrate.cli.connections import ATTEMPTS, Answer, Connections, make_endpoint, pause
 from ecrate.cli.failures import CommandError, ConnectionFailedError, ServiceError
 from ecrate.cli.options import CommonValues
 from ecrate.cli.profile import Credentials, Profile
+from ecrate.domain.sigv4 import sign_headers
 from ecrate.upstream.endpoints import BROKEN, Endpoint
 
 _THROTTLED: Final = frozenset(
@@ -98,18 +99,32 @@ class Client:
             "content-type": "application/x-amz-json-1.1",
             "x-amz-target": f"{service_model().target_prefix}.{operation}",
         }
-        if self._credentials is not None:
-            headers = sign_headers(
-                headers,
-                body,
-                key_id=self._credentials.key_id,
-                secret=self._credentials.secret,
-                token=self._credentials.token,
-                region=self.region,
-                service=service_model().signing_name,
-                timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
-            )
+        headers = self._sign(headers, body, "POST", "/", "")
         return headers | self.connections.headers | {"content-length": str(len(body))}
+
+    def signed(self, method: str, path: str, query: str) -> dict[str, str]:
+        """Give the headers of a request without a body, to one of an ecrate's own paths."""
+        headers = self._sign({"host": self.endpoint.authority}, b"", method, path, query)
+        return headers | self.connections.headers
+
+    def _sign(
+        self, headers: dict[str, str], body: bytes, method: str, path: str, query: str
+    ) -> dict[str, str]:
+        if self._credentials is None:
+            return headers
+        return sign_headers(
+            headers,
+            hashlib.sha256(body).hexdigest(),
+            key_id=self._credentials.key_id,
+            secret=self._credentials.secret,
+            token=self._credentials.token,
+            region=self.region,
+            service=service_model().signing_name,
+            timestamp=time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()),
+            method=method,
+            path=path,
+            query=query,
+        )
 
     def _unreachable(self, error: Exception) -> ConnectionFailedError:
         url = self.endpoint.url

@@ -158,6 +158,14 @@ class GarbageNotFound(EcrateError):
 
 
 @dataclass(eq=False)
+class WebhookNotFound(EcrateError):
+    """Operators meet it only."""
+
+    text = "There is no webhook {webhook_id}; `ecrate webhook list` lists them"
+    webhook_id: str
+
+
+@dataclass(eq=False)
 class LifecyclePolicyNotFound(EcrateError):
     text = (
         "Lifecycle policy does not exist for the repository with name '{repository_name}' in the "

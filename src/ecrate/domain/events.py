@@ -16,10 +16,11 @@ from ecrate.domain.values import value
 
 IMAGE_ACTION: Final = "ECR Image Action"
 REFERRER_ACTION: Final = "ECR Referrer Action"
+REPLICATION_ACTION: Final = "ECR Replication Action"
 PULL_THROUGH_CACHE_ACTION: Final = "ECR Pull Through Cache Action"
 # Kinds whose `resources` name the repository.
 _ABOUT_REPOSITORY: Final = frozenset(
-    {"ECR Image Scan", "ECR Replication Action", PULL_THROUGH_CACHE_ACTION}
+    {"ECR Image Scan", REPLICATION_ACTION, PULL_THROUGH_CACHE_ACTION}
 )
 
 
@@ -141,4 +142,28 @@ class PullThroughCacheAction:
             detail["image-digest"] = self.digest
         if self.failure is not None:
             detail["failure-code"], detail["failure-reason"] = self.failure
+        return detail
+
+
+@value
+class ReplicationAction:
+    """An image came from another registry of this server, or did not."""
+
+    source: RegistryRef
+    digest: str
+    tag: str | None
+    has_failed: bool = False
+
+    def detail(self, repository: str) -> dict[str, object]:
+        """Give the event's `detail`."""
+        detail: dict[str, object] = {
+            "result": "FAILED" if self.has_failed else "SUCCESS",
+            "repository-name": repository,
+            "image-digest": self.digest,
+            "source-account": self.source.id,
+            "action-type": "REPLICATE",
+            "source-region": self.source.region,
+        }
+        if self.tag is not None:
+            detail["image-tag"] = self.tag
         return detail

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ecrate.domain.errors import InvalidParameter
 from ecrate.domain.names import RegistryRef
+from ecrate.domain.replication import ReplicationRule
 
 BLOB_MOUNTING: Final = "BLOB_MOUNTING"
 # The values each setting may have, the one it has at first in front.
@@ -27,7 +28,7 @@ class Registry:
     """A registry as DescribeRegistry shows it."""
 
     ref: RegistryRef
-    replication_rules: tuple[dict[str, Any], ...] = ()
+    replication_rules: Sequence[ReplicationRule]
 
 
 @dataclass(frozen=True, slots=True)

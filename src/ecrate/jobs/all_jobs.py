@@ -8,6 +8,8 @@ from typing import Final
 
 from ecrate.domain.errors import AuditUnavailable
 from ecrate.jobs.background import Job, MayGoOn
+from ecrate.jobs.replication import replication_job
+from ecrate.jobs.webhooks import webhooks_job
 from ecrate.operations.audit import settle_audit
 from ecrate.operations.collection import LEASE, collect, collect_strays, take_collector_lease
 from ecrate.operations.core import Core
@@ -35,6 +37,8 @@ def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
             rest=COLLECTOR_RESTS,
         ),
         Job("events", settings.events_every, _publish),
+        webhooks_job(settings),
+        replication_job(core, settings),
         Job("imports", _IMPORTS_EVERY, run_imports),
         Job("scans", settings.scan_every, Scanner(_scan_settings(settings)).run),
         Job("signing", settings.events_every, run_signing),

@@ -24,6 +24,7 @@ _LOG: Final = logging.getLogger("ecrate")
 _PAUSE_WITHOUT_STORE: Final = 30.0
 _PAUSE_AFTER_FAULT: Final = 60.0
 _PAUSE_BETWEEN_BATCHES: Final = 0.01
+_HOUR: Final = 3600.0
 
 # Asked between two pieces of work; False once the lease is another's or the worker ends. It renews
 # the lease, so it has to be asked every half minute.
@@ -51,6 +52,19 @@ class Job:
 
 def _nobody(_: str) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext()
+
+
+class Rarely:
+    """Does a thing when it is first called, and then at most once an hour."""
+
+    def __init__(self, deed: Callable[[Core], None]) -> None:
+        self._deed = deed
+        self._next = 0.0
+
+    def __call__(self, core: Core) -> None:
+        if core.clock() >= self._next:
+            self._next = core.clock() + _HOUR
+            self._deed(core)
 
 
 class Background:

@@ -51,14 +51,15 @@ def _delete(
     image = find_existing(tx, repository, image_id)
     by_tag = image_id.tag if image_id.digest is None else None
     if by_tag is not None and image.tag_count > 1:
-        _delete_tag(core, tx, repository, (image, by_tag), caller.arn)
+        remove_tag(core, tx, repository, (image, by_tag), caller.arn)
         return [ImageId(image.digest, by_tag)]
     return delete_whole_image(core, tx, repository, image, actor=caller.arn)
 
 
-def _delete_tag(
+def remove_tag(
     core: Core, tx: Transaction, repository: Repository, named: tuple[Image, str], actor: str
 ) -> None:
+    """Take away one of an image's tags, and nothing else."""
     image, tag = named
     store.delete_tag(tx, repository.id, tag, image.id)
     action = ImageAction.of("DELETE", image, tag)
@@ -95,4 +96,4 @@ def delete_tag(core: Core, caller: Caller, ref: RepositoryRef, tag: str) -> None
     with core.database.write() as tx:
         repository = open_to_delete(tx, caller, ref, "BatchDeleteImage")
         image = find_existing(tx, repository, ImageId(tag=tag))
-        _delete_tag(core, tx, repository, (image, tag), caller.arn)
+        remove_tag(core, tx, repository, (image, tag), caller.arn)

@@ -17,13 +17,14 @@ from ecrate.operations.authorization import authorize
 from ecrate.operations.core import Core
 from ecrate.store import registry as store
 from ecrate.store.database import Transaction
+from ecrate.store.replication import list_rules
 from ecrate.store.repositories import lock_registry
 
 
 def describe_registry(core: Core, caller: Caller, registry: RegistryRef) -> Registry:
     with core.database.read() as tx:
         authorize(tx, caller, registry, "DescribeRegistry")
-    return Registry(registry)
+        return Registry(registry, list_rules(tx, registry))
 
 
 def put_account_setting(

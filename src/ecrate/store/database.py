@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeVar
 
-SCHEMA_VERSION = 12
+SCHEMA_VERSION = 13
 
 Row = tuple[Any, ...]
 T = TypeVar("T")

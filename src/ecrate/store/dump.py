@@ -149,6 +149,33 @@ TABLES: Final = (
         identity=True,
     ),
     _table("event_readers", "name", "position"),
+    _table("replication_rules", "registry_id region", "rules"),
+    _table(
+        "replications",
+        "repository_id digest destination_id destination_region",
+        "waiting failure_code",
+    ),
+    _table(
+        "backfills",
+        "id",
+        "registry_id region destination_id destination_region status place total completed failed "
+        "is_prepared started_at ended_at",
+    ),
+    _table(
+        "backfill_results",
+        "id",
+        "backfill_id repository digest tag failure_code child_failure_code",
+        identity=True,
+    ),
+    _table("lanes", "id", "work owner key attempts next_at failure", identity=True),
+    _table("tasks", "id", "lane_id batch created_at body", identity=True),
+    _table("webhooks", "id", "registry_id region url kinds repositories created_at"),
+    _table(
+        "dead_deliveries",
+        "id",
+        "webhook_id repository attempts failure died_at body",
+        identity=True,
+    ),
 )
 
 

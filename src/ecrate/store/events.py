@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from ecrate.domain.events import Event
 from ecrate.domain.names import RegistryRef
-from ecrate.store.database import Transaction
+from ecrate.store.database import Row, Transaction
 
 _COLUMNS = "registry_id, region, repository, kind, actor, happened_at, detail"
 
@@ -72,19 +72,37 @@ def list_events(tx: Transaction, after: int, limit: int) -> list[Event]:
         after,
         limit,
     )
-    return [
-        Event(
-            position=row[0],
-            id=row[1],
-            registry=RegistryRef(row[2], row[3]),
-            repository=row[4],
-            kind=row[5],
-            actor=row[6],
-            happened_at=row[7],
-            detail=json.loads(row[8]),
-        )
-        for row in rows
-    ]
+    return [_event(row) for row in rows]
+
+
+def list_registry_events(
+    tx: Transaction, registry: RegistryRef, repository: str, after: int, limit: int
+) -> list[Event]:
+    """As `list_events`, of one registry, and of one repository unless that is an empty text."""
+    of_one = "AND repository = ? " if repository else ""
+    rows = tx.all(
+        f"SELECT position, id, {_COLUMNS} FROM events "  # noqa: S608 - constants
+        f"WHERE registry_id = ? AND region = ? AND position > ? {of_one}ORDER BY position LIMIT ?",
+        registry.id,
+        registry.region,
+        after,
+        *([repository] if repository else []),
+        limit,
+    )
+    return [_event(row) for row in rows]
+
+
+def _event(row: Row) -> Event:
+    return Event(
+        position=row[0],
+        id=row[1],
+        registry=RegistryRef(row[2], row[3]),
+        repository=row[4],
+        kind=row[5],
+        actor=row[6],
+        happened_at=row[7],
+        detail=json.loads(row[8]),
+    )
 
 
 def find_last_position(tx: Transaction) -> int:
@@ -113,15 +131,23 @@ def put_reader(tx: Transaction, name: str, position: int) -> None:
     tx.run("UPDATE event_readers SET position = ? WHERE name = ?", position, name)
 
 
-def delete_old_events(tx: Transaction, before: float, limit: int) -> int:
-    """Forget events from before `before`, the oldest first, up to `limit`; give how many."""
+def delete_old_events(tx: Transaction, before: float, unread: float, limit: int) -> int:
+    """Forget events from before `before` that every reader is done with, and any from before
+    `unread`, the oldest first, up to `limit`; give how many.
+    """
+    row = tx.one("SELECT MIN(position) FROM event_readers")
+    done = row[0] if row is not None and row[0] is not None else find_last_position(tx)
     rows: Sequence[tuple[int, float]] = [
         (row[0], row[1])
         for row in tx.all(
             "SELECT position, happened_at FROM events ORDER BY position LIMIT ?", limit
         )
     ]
-    old = [position for position, happened_at in rows if happened_at < before]
+    old = [
+        position
+        for position, happened_at in rows
+        if happened_at < (before if position <= done else unread)
+    ]
     if not old:
         return 0
     return tx.run("DELETE FROM events WHERE position <= ? AND happened_at < ?", old[-1], before)

@@ -38,3 +38,8 @@ def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: flo
 def release_lease(tx: Transaction, name: str, holder: str) -> None:
     """Give up a lease, if it is still the holder's."""
     tx.run("DELETE FROM leases WHERE name = ? AND holder = ?", name, holder)
+
+
+def delete_leases(tx: Transaction) -> None:
+    """End all leases: whoever had one is known to be gone."""
+    tx.run("DELETE FROM leases")

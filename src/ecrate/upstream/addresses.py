@@ -36,11 +36,14 @@ def is_permitted(address: str, allowed: Sequence[_Network]) -> bool:
     return parsed.is_global and not parsed.is_multicast
 
 
-def look_up(host: str, port: int, allowed: Sequence[_Network]) -> list[str]:
+def look_up(
+    host: str, port: int, allowed: Sequence[_Network], setting: str = "upstream_networks"
+) -> list[str]:
     """Give the addresses of a host that may be connected to.
 
     Raises `ForbiddenAddressError` where it has one that may not: a name that leads to both is not
-    to be trusted with either. Raises `OSError` where it has none.
+    to be trusted with either; it names the `setting` that would allow it. Raises `OSError` where
+    it has none.
     """
     # RFC 6761: names under "localhost" are this machine, which not every resolver knows.
     name = "localhost" if host == "localhost" or host.endswith(".localhost") else host
@@ -50,7 +53,7 @@ def look_up(host: str, port: int, allowed: Sequence[_Network]) -> list[str]:
         if not is_permitted(address, allowed):
             raise ForbiddenAddressError(
                 f"{host} has the address {address}, which is not public; the setting "
-                "'upstream_networks' allows it"
+                f"'{setting}' allows it"
             )
     return addresses
 

@@ -93,6 +93,7 @@ class Http:
         seconds: float,
         networks: Sequence[ipaddress.IPv4Network | ipaddress.IPv6Network] = (),
         bundle: str = "",
+        setting: str = "upstream_networks",
     ) -> None:
         """`seconds`: what `PacedSocket` allows. `networks` are permitted though not public;
         `bundle` is a file with certificates to trust beside the system's.
@@ -100,15 +101,20 @@ class Http:
         self._seconds = seconds
         self._networks = networks
         self._bundle = bundle
+        self._setting = setting
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._is_closed = False
 
     @contextlib.contextmanager
     def ask(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes = b""
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Sequence[bytes] = b"",
     ) -> Iterator[Reply]:
-        """Send a request and give the answer, whatever its status.
+        """Send a request and give the answer, whatever its status; a body in pieces is not joined.
 
         Raises `OSError`, `http.client.HTTPException`, or `ValueError` for what is no URL.
         """
@@ -187,7 +193,7 @@ class Http:
     def _connect(self, endpoint: Endpoint) -> socket.socket:
         failure: OSError = OSError(f"{endpoint.host} has no address")
         until = time.monotonic() + self._seconds
-        for address in look_up(endpoint.host, endpoint.port, self._networks):
+        for address in look_up(endpoint.host, endpoint.port, self._networks, self._setting):
             try:
                 return endpoint.open_socket(address)
             except OSError as error:

@@ -39,10 +39,16 @@ class Doors:
     """Gives each request to the first door whose prefix its path has; observers hear of it."""
 
     def __init__(
-        self, doors: Sequence[tuple[str, Handler]], observers: Sequence[Observer] = ()
+        self,
+        doors: Sequence[tuple[str, Handler]],
+        observers: Sequence[Observer] = (),
+        *,
+        on_stop: Callable[[], None] | None = None,
     ) -> None:
+        """`on_stop` ends those answers that would not end by themselves."""
         self._doors = doors
         self._observers = observers
+        self._on_stop = on_stop
         self._is_stopping = False
         self.busy: set[RequestHandler] = set()
 
@@ -79,6 +85,8 @@ class Doors:
     def stop(self) -> None:
         """End each connection with the answer it is waiting for."""
         self._is_stopping = True
+        if self._on_stop is not None:
+            self._on_stop()
 
 
 class _Terse(logging.Filter):

@@ -1,4 +1,4 @@
--- depends: 0007_events
+-- depends: 0008_webhooks
 
 -- Pull through cache rules. The upstream of one is left alone until paused_until, because of
 -- `pause`.

@@ -1,4 +1,4 @@
-"""AWS Signature Version 4: checking it, and making it for our own command line.
+"""AWS Signature Version 4: checking it, and making it for what we ask of other servers.
 
 Source: AWS General Reference, "Create a signed AWS API request". The payload's hash is always
 that of the body: ECR's clients never send UNSIGNED-PAYLOAD.
@@ -63,7 +63,15 @@ def parse_signature(headers: Mapping[str, str], query: str) -> Signature | None:
         key_id, date, region, service, signed, signature = match.groups()
         token = headers.get("X-Amz-Security-Token")
         return Signature(
-            key_id, date, region, service, tuple(signed.split(";")), signature, timestamp, token
+            key_id,
+            date,
+            region,
+            service,
+            tuple(signed.split(";")),
+            signature,
+            timestamp,
+            token,
+            query,
         )
     return _parse_presigned(query) if "X-Amz-Signature=" in query else None
 
@@ -110,11 +118,17 @@ def _parse_presigned(query: str) -> Signature:
 
 
 def is_genuine(
-    signature: Signature, secret: str, method: str, headers: Mapping[str, str], payload_hash: str
+    signature: Signature,
+    secret: str,
+    method: str,
+    headers: Mapping[str, str],
+    payload_hash: str,
+    *,
+    path: str = "/",
 ) -> bool:
-    """Tell whether the request, to path `/`, was signed with `secret`."""
+    """Tell whether the request was signed with `secret`; its `path` needs no quoting."""
     canonical = canonical_request(
-        method, signature.query, signature.signed_headers, headers, payload_hash
+        method, signature.query, signature.signed_headers, headers, payload_hash, path=path
     )
     expected = _sign(signature, secret, canonical)
     return hmac.compare_digest(expected, signature.signature)
@@ -126,12 +140,14 @@ def canonical_request(
     signed_headers: Iterable[str],
     headers: Mapping[str, str],
     payload_hash: str,
+    *,
+    path: str = "/",
 ) -> str:
-    """Give the text that is signed, for path `/`."""
+    """Give the text that is signed; its `path` needs no quoting."""
     names = list(signed_headers)
     lines = [f"{name}:{' '.join(headers.get(name, '').split())}" for name in names]
     return "\n".join(
-        [method, "/", _canonical_query(query), *lines, "", ";".join(names), payload_hash]
+        [method, path, _canonical_query(query), *lines, "", ";".join(names), payload_hash]
     )
 
 
@@ -172,7 +188,7 @@ def _signing_key(secret: str, date: str, region: str, service: str) -> bytes:
 
 def sign_headers(
     headers: Mapping[str, str],
-    body: bytes,
+    payload_hash: str,
     *,
     key_id: str,
     secret: str,
@@ -180,18 +196,21 @@ def sign_headers(
     region: str,
     service: str,
     timestamp: str,
+    method: str = "POST",
+    path: str = "/",
+    query: str = "",
 ) -> dict[str, str]:
-    """Give `headers` of a POST to `/` with date, token and signature added.
+    """Give a request's `headers` with date, token and signature added.
 
-    `timestamp` is UTC as `YYYYMMDDTHHMMSSZ`; all headers given are signed.
+    `payload_hash` is the body's SHA-256 in hex; `timestamp` is UTC as `YYYYMMDDTHHMMSSZ`; all
+    headers given are signed; `path` needs no quoting.
     """
     signed = {name.lower(): value for name, value in headers.items()} | {"x-amz-date": timestamp}
     if token:
         signed["x-amz-security-token"] = token
     names = tuple(sorted(signed))
     scope = Signature(key_id, timestamp[:8], region, service, names, "", timestamp, token)
-    payload_hash = hashlib.sha256(body).hexdigest()
-    canonical = canonical_request("POST", "", names, signed, payload_hash)
+    canonical = canonical_request(method, query, names, signed, payload_hash, path=path)
     credential = f"{key_id}/{scope.date}/{region}/{service}/aws4_request"
     signature = _sign(scope, secret, canonical)
     signed["authorization"] = (

@@ -1,0 +1,1 @@
+"""Replication: rules, copies within the server and to others, and backfills."""
