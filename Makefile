@@ -7,11 +7,12 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 PINS_ARGS ?=
 FUZZ_ARGS ?=
+CHAOS_ARGS ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --annotation-style line $(PINS_ARGS) pyproject.toml --all-extras --group build
 export PYTHON
 
-.PHONY: help serve setup dev test lint fmt type bench emulators fuzz docs pins ci
+.PHONY: help serve setup dev test lint fmt type bench emulators fuzz chaos docs pins ci
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -61,13 +62,18 @@ emulators: dev .venv-peers/.stamp ## Measure every operation beside moto's serve
 fuzz: dev ## Fuzz the parsers: make fuzz FUZZ_ARGS="--seconds 600 manifest"
 	$(BIN)/python -m tools.fuzz $(FUZZ_ARGS)
 
+chaos: dev ## Break things at random while clients work: make chaos CHAOS_ARGS="--seconds 600 --backend sqlite KillNode"
+	@tools/system-packages
+	$(BIN)/python -m tools.chaos $(CHAOS_ARGS)
+
 docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/man, where man finds them
 	$(BIN)/python -m tools.operations
+	$(BIN)/python -m tools.observability
 	$(BIN)/python -m tools.man .venv/share/man
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	$(subst pyproject.toml ,,$(COMPILE)) --group peers --output-file requirements/peers.txt
+	$(subst pyproject.toml --all-extras --group build,,$(COMPILE)) --group peers --output-file requirements/peers.txt
 
 ci: lint test ## What CI runs

@@ -16,7 +16,7 @@ from benchmarks.layers import Pool
 from benchmarks.report import Line
 from benchmarks.servers import ECRATE, REGISTRY, Server, running
 
-_SETTLE = 0.05  # what a server does right after its answer counts as well
+SETTLE = 0.05  # what a server does right after its answer counts as well
 
 
 @dataclass
@@ -140,5 +140,5 @@ def measured(server: Server, run: Callable[[], float]) -> tuple[float, float]:
     """Run a job in a child; give its seconds and the CPU seconds of the server."""
     before = server.cpu()
     wall = in_child(run)
-    time.sleep(_SETTLE)
+    time.sleep(SETTLE)
     return wall, server.cpu() - before

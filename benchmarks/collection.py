@@ -9,27 +9,28 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import sqlite3
 import statistics
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from typing_extensions import override
 
 from benchmarks.children import Child
-from ecrate.operations.collection import Collected, collect, take_collector_lease
+from ecrate.jobs.all_jobs import COLLECTOR_RESTS
+from ecrate.jobs.background import Job
+from ecrate.operations.collection import LEASE, Collected, collect, take_collector_lease
 from ecrate.operations.core import Limits
+from ecrate.store.database import Database, Transaction
 from ecrate.store.sqlite import SqliteDatabase
 from tests.support.core import Bench, InterruptedDatabase
 
 SIZE = 1024
 AN_HOUR = 1_000_000
-# As the server's own thread does between two rounds of which the first was full.
-PAUSE = 0.01
 ALONE = 2.0
 WRITES_EVERY = 0.002
 
@@ -37,21 +38,23 @@ WRITES_EVERY = 0.002
 class TimedDatabase(InterruptedDatabase):
     """Notes for how many seconds each write keeps other writers out."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, inner: Database) -> None:
+        super().__init__(inner)
         self.held: list[float] = []
-        self._began = 0.0
 
     @override
-    def begin_write(self) -> sqlite3.Connection:
-        connection = super().begin_write()
-        self._began = time.perf_counter()
-        return connection
+    def write(self) -> AbstractContextManager[Transaction]:
+        return self._timed(super().write())
 
-    @override
-    def end_write(self, error: BaseException | None) -> None:
-        super().end_write(error)
-        self.held.append(time.perf_counter() - self._began)
+    @contextlib.contextmanager
+    def _timed(self, block: AbstractContextManager[Transaction]) -> Iterator[Transaction]:
+        began = time.perf_counter()
+        try:
+            with block as transaction:
+                began = time.perf_counter()
+                yield transaction
+        finally:
+            self.held.append(time.perf_counter() - began)
 
 
 def fill(bench: Bench, count: int) -> None:
@@ -76,12 +79,14 @@ def fill(bench: Bench, count: int) -> None:
 def work(bench: Bench) -> tuple[float, int]:
     """Collect as the server does until nothing is left; give the seconds and the files."""
     began, files = time.perf_counter(), 0
+    job = Job(LEASE, 0.0, lambda *_: False, rest=COLLECTOR_RESTS)
     while take_collector_lease(bench.core, "benchmark"):
+        start = time.perf_counter()
         collected = collect(bench.core)
         files += collected.files
         if collected == Collected():
             break
-        time.sleep(PAUSE)
+        time.sleep(job.pause_after(time.perf_counter() - start))
     return time.perf_counter() - began, files
 
 

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError
 
 from tests.support.caches import Cache
 from tests.support.clients import miss
+from tests.support.disks import Ballast
 from tests.support.images import OCI_MANIFEST, MadeImage, digest_of, make_image
 from tests.support.server import Server, running_server
 from tests.support.upstream import running_upstream, settings_for
@@ -29,36 +30,15 @@ TEXT = "There is no space left on the server's disk."
 CONTENT = os.urandom(8 * MIB)
 
 
-@dataclass(frozen=True)
-class SmallDisk:
-    """A filesystem of `SIZE` bytes."""
-
-    root: Path
-
-    @property
-    def free(self) -> int:
-        told = os.statvfs(self.root)
-        return told.f_bavail * told.f_bsize
-
-    def fill(self, *, but: int) -> None:
-        """Leave `but` bytes free."""
-        with (self.root / "ballast").open("ab") as ballast:
-            if self.free > but:
-                os.posix_fallocate(ballast.fileno(), ballast.tell(), self.free - but)
-
-    def clear(self) -> None:
-        (self.root / "ballast").unlink()
-
-
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[SmallDisk]:
+def disk(tmp_path: Path) -> Iterator[Ballast]:
     if os.geteuid() != 0:
         miss("mounting a small disk needs root")
     words = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "ecrate-test", str(tmp_path)]
     mounted = subprocess.run(words, capture_output=True, text=True, check=False)
     if mounted.returncode != 0:
         miss(f"a small disk cannot be mounted: {mounted.stderr}")
-    yield SmallDisk(tmp_path)
+    yield Ballast(tmp_path)
     subprocess.run(["umount", str(tmp_path)], check=True)
 
 
@@ -67,7 +47,7 @@ class Shop:
     """A server on a small disk, with a repository `shop` that has images `v0` to `v4`."""
 
     server: Server
-    disk: SmallDisk
+    disk: Ballast
     http: httpx.Client
     images: tuple[MadeImage, ...]
 
@@ -96,7 +76,7 @@ class Shop:
 
 
 @pytest.fixture
-def shop(disk: SmallDisk) -> Iterator[Shop]:
+def shop(disk: Ballast) -> Iterator[Shop]:
     images = tuple(make_image(MIB // 2) for _ in range(5))
     with running_server(disk.root / "data") as server, server.http() as http:
         server.ecr().create_repository(repositoryName="shop")
@@ -263,7 +243,7 @@ def test_restart_after_a_full_disk_finds_everything(shop: Shop) -> None:
     assert status == 404
 
 
-def test_layer_from_upstream_leaves_nothing_on_a_full_disk(disk: SmallDisk) -> None:
+def test_layer_from_upstream_leaves_nothing_on_a_full_disk(disk: Ballast) -> None:
     with running_upstream() as upstream, ExitStack() as opened:
         image = upstream.add("app", make_image(8 * MIB), "v1")
         (layer,) = image.layers

@@ -20,10 +20,17 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.support.audit import audit_rows
-from tests.support.images import OCI_MANIFEST, make_image
+from tests.support.images import OCI_MANIFEST, Blob, digest_of, make_image
 from tests.support.postgres import Postgres, running_postgres
 from tests.support.pushing import MIB
-from tests.support.registry import forever, pull_blob, push_image
+from tests.support.registry import (
+    forever,
+    manifest_of,
+    pull_blob,
+    push_blobs,
+    push_image,
+    put_manifest,
+)
 from tests.support.server import Server, plain_environment, read_key, running_server, start_server
 
 pytestmark = pytest.mark.postgres
@@ -147,6 +154,24 @@ def test_tag_that_moves_at_one_node_has_moved_at_the_other(
         seen.append(doors[1 - number % 2].get(f"/v2/{name}/manifests/latest").text)
 
     assert seen == [image.manifest for image in images]
+
+
+def test_referrer_pushed_at_one_node_is_listed_at_the_other(
+    site: Site, doors: tuple[httpx.Client, httpx.Client]
+) -> None:
+    name, subject, about = create(site, "about"), make_image(1), make_image(2)
+    push_image(doors[0], name, subject, "v1")
+    push_blobs(doors[0], name, about)
+    path, seen = f"/v2/{name}/referrers/{subject.digest}", []
+    for number in range(4):
+        members = {"subject": Blob(subject.manifest.encode(), OCI_MANIFEST).descriptor}
+        document = manifest_of(about, OCI_MANIFEST, annotations={"n": str(number)}, **members)
+        put = put_manifest(doors[number % 2], name, digest_of(document.encode()), document)
+
+        listed = doors[1 - number % 2].get(path).json()["manifests"]
+        seen.append((put.headers["OCI-Subject"], len(listed)))
+
+    assert seen == [(subject.digest, number + 1) for number in range(4)]
 
 
 def test_every_tag_that_writers_on_both_nodes_were_told_of_is_there(site: Site) -> None:

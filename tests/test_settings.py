@@ -34,6 +34,7 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "s3_access_key_id": [("AKIDEXAMPLE", "AKIDEXAMPLE")],
     "s3_secret_access_key": [("wJalr/x+y", "wJalr/x+y")],
     "dev": [("true", True), ("No", False), (True, True)],
+    "seed": [("", "")],
     "dev_anywhere": [("1", True), ("0", False)],
     "account_id": [("123456789012", "123456789012")],
     "region": [("eu-west-1", "eu-west-1")],
@@ -55,6 +56,11 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "audit_log": [("-", "-"), ("/var/log/ecrate/audit.log", "/var/log/ecrate/audit.log")],
     "audit_log_size": [("1000", 1000), (10**12, 10**12)],
     "audit_log_kept": [("1", 1), (1000, 1000)],
+    "log_format": [("json", "json")],
+    "log_requests": [("true", True)],
+    "traces": [("", ""), ("http://127.0.0.1:4318", "http://127.0.0.1:4318")],
+    "metrics": [("off", "off"), ("anyone", "anyone")],
+    "metrics_repositories": [("true", True)],
     "tls_certificate": [("/srv/x.pem", "/srv/x.pem")],
     "tls_key": [("/srv/x.key", "/srv/x.key")],
     "shutdown_grace": [("0", 0.0), (2.5, 2.5)],
@@ -76,6 +82,10 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "upstream_recheck": [("0", 0.0)],
     "upstream_timeout": [("0.1", 0.1)],
     "upstream_imports_all": [("no", False)],
+    "scan_every": [("0.1", 0.1)],
+    "scan_size": [("1", 1), ("100000000000000", 10**14)],
+    "scan_sboms": [("false", False)],
+    "scan_command": [("", ""), ("trivy '{layout}'", "trivy '{layout}'")],
     "events_every": [("0.1", 0.1)],
     "events_kept": [("1", 1.0)],
     "event_streams": [("0", 0), (100_000, 100_000)],
@@ -101,6 +111,7 @@ BAD: dict[str, list[object]] = {
     "s3_access_key_id": [5],
     "s3_secret_access_key": [True],
     "dev": ["maybe", "", 2, []],
+    "seed": [5],
     "dev_anywhere": ["perhaps"],
     "account_id": ["12345678901", "1234567890123", "x" * 12, "\N{ARABIC-INDIC DIGIT ONE}" * 12, 5],
     "region": ["", "r", "Upper", "a b", "r" * 26],
@@ -125,6 +136,11 @@ BAD: dict[str, list[object]] = {
     "audit_log": [5, True],
     "audit_log_size": ["999", 10**12 + 1, "10MB"],
     "audit_log_kept": ["0", 1001],
+    "log_format": ["text", 5],
+    "log_requests": ["some"],
+    "traces": ["localhost:4318", "grpc://x"],
+    "metrics": ["on", "", True],
+    "metrics_repositories": ["all"],
     "tls_certificate": [5],
     "tls_key": [False],
     "shutdown_grace": SECONDS,
@@ -143,6 +159,10 @@ BAD: dict[str, list[object]] = {
     "upstream_recheck": [*SECONDS],
     "upstream_timeout": [*SECONDS, "0"],
     "upstream_imports_all": ["perhaps"],
+    "scan_every": [*SECONDS, "0"],
+    "scan_size": ["0", "100000000000001", "large"],
+    "scan_sboms": ["maybe"],
+    "scan_command": ["trivy", "trivy '{layout}"],
     "events_every": [*SECONDS, "0"],
     "events_kept": [*SECONDS, "0"],
     "event_streams": ["-1", "100001", "few"],
@@ -328,7 +348,7 @@ def refusal(tmp_path: Path, **variables: str) -> tuple[int, str]:
     answer = subprocess.run(
         [sys.executable, "-m", "ecrate", "serve"],
         cwd=tmp_path,
-        env={**plain_environment(), **variables},
+        env={**plain_environment(), "ECRATE_PORT": "0", **variables},
         capture_output=True,
         text=True,
         check=False,
@@ -383,7 +403,7 @@ def refusal(tmp_path: Path, **variables: str) -> tuple[int, str]:
         ),
         pytest.param(
             {"ECRATE_HOST": "256.0.0.1"},
-            "cannot listen on 256.0.0.1 port 5100: name or service not known",
+            "cannot listen on 256.0.0.1 port 0: name or service not known",
             id="no-host",
         ),
         pytest.param(
@@ -403,3 +423,8 @@ def test_setting_that_cannot_be_used_stops_the_start_with_one_line(
     code, said = refusal(tmp_path, **filled)
 
     assert (code, said) == (2, f"ecrate: {message.format(tmp_path)}\n")
+
+
+def test_seed_is_for_development_only() -> None:
+    with pytest.raises(SettingError, match=r"setting 'seed' is 'seed.toml' in .*'dev' is needed"):
+        load_settings({"seed": "seed.toml"}, {}, None)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import fcntl
 import gc
+import importlib.util
 import logging
 import os
 import re
@@ -26,9 +28,11 @@ from ecrate.blobs.filesystem import FilesystemBlobs
 from ecrate.blobs.port import BlobStore
 from ecrate.blobs.s3.address import S3Address
 from ecrate.blobs.s3.presigning import Credentials
+from ecrate.blobs.watched import WatchedBlobs
 from ecrate.domain.errors import AuditUnavailable, EcrateError, StoreUnavailable
 from ecrate.domain.names import RegistryRef
 from ecrate.domain.rates import parse_rates
+from ecrate.domain.watching import Watch
 from ecrate.jobs.all_jobs import all_jobs
 from ecrate.jobs.background import Background
 from ecrate.oci.front import OciFront
@@ -39,12 +43,14 @@ from ecrate.operations.pull_through.seam import PullThrough
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
+from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
 from ecrate.store import engines, identities, installation
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
+from ecrate.store.watched import WatchedDatabase
 from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.choice import parse_hosts, parse_realms
 from ecrate.upstream.destinations import read_destinations
@@ -53,12 +59,18 @@ from ecrate.upstream.registry import HttpUpstreams
 from ecrate.upstream.secrets import SecretFiles, Secrets, SecretVariables
 from ecrate.web.body import Bodies
 from ecrate.web.downloads import Downloads
+from ecrate.web.faults import PATH as FAULTS
+from ecrate.web.faults import Faults
 from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
-from ecrate.web.server import Doors, serve
+from ecrate.web.logs import log_request
+from ecrate.web.metrics import Metrics
+from ecrate.web.scrape import Scrape
+from ecrate.web.server import Doors, Handler, Observer, serve
 from ecrate.web.supervisor import Supervisor, listen
 from ecrate.web.threads import Threads
 from ecrate.web.tls import Certificate
+from ecrate.web.writes import Writes
 
 _LOG: Final = logging.getLogger("ecrate")
 _PART_BUFFERS: Final = 2
@@ -112,6 +124,8 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
     """Serve until told to stop; give the exit code. Raises `SettingError` before the start."""
     layout = Layout.of(settings)
     certificate = load_certificate(settings)
+    if settings.traces and importlib.util.find_spec("opentelemetry") is None:
+        raise SettingError("setting 'traces' needs the extra 'otel': pip install 'ecrate[otel]'")
     lock = lock_data(layout.data)
     try:
         if layout.restoring.exists():
@@ -128,10 +142,14 @@ def run_server(settings: Settings, on_started: Callable[[Started], None]) -> int
         gc.freeze()
 
         rates = make_rates(settings)
+        metrics = None if settings.metrics == "off" else Metrics(layout.data / "metrics")
 
         def run_worker(_: int, listener: socket.socket) -> None:
             core = build_core(settings, layout, rates=rates, audit=open_audit(settings, layout))
-            asyncio.run(_work(settings, core, certificate, listener))
+            if metrics is not None:
+                metrics.begin(core.new_id())
+                core = watched(core, metrics.watch_database, metrics.watch_blobs)
+            asyncio.run(_work(settings, core, certificate, listener, metrics))
 
         endpoint = _endpoint(settings, listeners[0].getsockname()[1])
         layout.endpoint.write_text(f"{endpoint}\n", encoding="utf-8")
@@ -199,7 +217,10 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
             with database.write() as tx:
                 delete_leases(tx)
         seals = _prepare_secret(settings, layout, database)
-        return _make_root_key(settings.account_id, layout, database, seals)
+        new_key = _make_root_key(settings.account_id, layout, database, seals)
+    if settings.seed:
+        sow(settings, build_core(settings, layout))
+    return new_key
 
 
 def _prepare_secret(settings: Settings, layout: Layout, database: Database) -> Seals:
@@ -356,6 +377,8 @@ def build_core(
             trash_kept=settings.trash_kept,
             activation=settings.activation_seconds,
             lifecycle_every=settings.lifecycle_every,
+            # AWS: "Each container image may be scanned once per 24 hours", that on push included.
+            scan_pause=24 * 3600.0 if settings.parity == "ecr" else 0.0,
             events_kept=settings.events_kept,
         ),
     )
@@ -389,6 +412,21 @@ def _pull_through(settings: Settings, layout: Layout) -> PullThrough:
         claim=settings.upstream_timeout + _CLAIM_BEYOND,
         imports_all=settings.upstream_imports_all,
     )
+
+
+def watched(core: Core, database: Watch, blobs: Watch, *, everything: bool = False) -> Core:
+    """Give a core whose seams are watched, `everything` or as far as that costs little."""
+    return dataclasses.replace(
+        core,
+        database=WatchedDatabase(
+            core.database, database, only_writes=core.database.is_local and not everything
+        ),
+        blobs=WatchedBlobs(core.blobs, blobs),
+    )
+
+
+def _plainly(handler: Handler) -> Handler:
+    return handler
 
 
 def make_rates(settings: Settings) -> RateLimits | None:
@@ -435,36 +473,73 @@ async def _work(
     core: Core,
     certificate: Certificate | None,
     listener: socket.socket,
+    metrics: Metrics | None,
 ) -> None:
     """Be one worker until told to stop."""
-    threads = Threads(reads_here=core.database.is_local)
+    tracing = None
+    if settings.traces:
+        from ecrate.tracing import Tracing
+
+        tracing = Tracing(settings.traces)
+        core = watched(core, tracing.watch_database, tracing.watch_blobs, everything=True)
+    gathering = core.database.gathering
+    writes = None
+    if gathering is not None:
+        writes = Writes(gathering, is_alone=lambda: len(doors.busy) <= 1)
+    threads = Threads(
+        reads_here=core.database.is_local, writes=writes, keeps_context=tracing is not None
+    )
     bodies = Bodies(threads, buffers=_PART_BUFFERS, size=_PART_BUFFER)
     hosts = Hosts(settings.registry_host, settings.public_url, has_tls=certificate is not None)
     streams = EventStreams(core, threads, every=settings.events_every, most=settings.event_streams)
+    faults = Faults(Layout.of(settings).data / "faults.json") if settings.dev else None
+    observers: list[Observer] = [log_request] if settings.log_requests else []
+    scrape = []
+    if metrics is not None:
+        observers.append(metrics.count_request)
+        is_open, by_repository = settings.metrics == "anyone", settings.metrics_repositories
+        scrape = [
+            (
+                "/metrics",
+                Scrape(core, metrics, threads, is_open=is_open, by_repository=by_repository),
+            )
+        ]
+    answer = tracing.around if tracing is not None else _plainly
     doors = Doors(
         [
-            ("/v2/", OciFront(core, hosts, bodies, threads)),
-            ("/layers/", Downloads(core, threads)),
+            *([] if faults is None else [(FAULTS, faults)]),
+            ("/v2/", answer(OciFront(core, hosts, bodies, threads, faults=faults))),
+            ("/layers/", answer(Downloads(core, threads, faults))),
             ("/healthz", answer_health),
             ("/readyz", Readiness(core, threads)),
+            *scrape,
             (EVENTS, streams),
-            ("/", AwsFront(core, service_model(), hosts, bodies, threads)),
+            (
+                "/",
+                answer(AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),
+            ),
         ],
+        observers,
         on_stop=streams.stop,
     )
-    background = Background(core, all_jobs(core, settings))
+    watch = None if metrics is None else metrics.watch_job
+    background = Background(core, all_jobs(core, settings), watch)
     background.start()
-    watch = None if certificate is None else asyncio.create_task(certificate.watch())
+    flushing = None if metrics is None else asyncio.create_task(metrics.keep_flushing())
+    renewal = None if certificate is None else asyncio.create_task(certificate.watch())
     tls = None if certificate is None else certificate.context
     try:
         await serve(doors, listener, settings.shutdown_grace, tls)
     finally:
-        if watch is not None:
-            watch.cancel()
         if core.pull_through is not None:
             core.pull_through.stop()
+        for task in (flushing, renewal):
+            if task is not None:
+                task.cancel()
         threads.stop()
         background.stop()
         with contextlib.suppress(AuditUnavailable):
             settle_audit(core)
         core.database.close()
+        if tracing is not None:
+            tracing.stop()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,7 @@ class Settings:
     s3_access_key_id: str = ""
     s3_secret_access_key: str = ""
     dev: bool = False
+    seed: str = ""
     dev_anywhere: bool = False
     account_id: str = "000000000000"
     region: str = "us-east-1"
@@ -58,6 +60,11 @@ class Settings:
     audit_log: str = ""
     audit_log_size: int = 100 * 1024 * 1024
     audit_log_kept: int = 10
+    log_format: str = "console"
+    log_requests: bool = False
+    traces: str = ""
+    metrics: str = "loopback"
+    metrics_repositories: bool = False
     tls_certificate: str = ""
     tls_key: str = ""
     shutdown_grace: float = 30.0
@@ -76,6 +83,10 @@ class Settings:
     upstream_recheck: float = 24 * 3600.0
     upstream_timeout: float = 30.0
     upstream_imports_all: bool = True
+    scan_every: float = 1.0
+    scan_size: int = 32 * 1024 * 1024 * 1024
+    scan_command: str = ""
+    scan_sboms: bool = True
     events_every: float = 1.0
     events_kept: float = 7 * 24 * 3600.0
     event_streams: int = 500
@@ -127,6 +138,11 @@ def trace_settings(
         raise SettingError(
             f"setting 'dev' accepts any access key, so host '{settings.host}' beyond loopback "
             "needs 'dev_anywhere' as well"
+        )
+    if settings.seed and not settings.dev:
+        raise SettingError(
+            f"setting 'seed' is '{settings.seed}' in {sources['seed']}; it is for development "
+            "mode: 'dev' is needed as well"
         )
     return settings, sources
 
@@ -216,6 +232,13 @@ def _readable(parse: Callable[[str], object]) -> Callable[[Any], bool]:
     return is_good
 
 
+def _command(text: str) -> bool:
+    try:
+        return not text or any("{layout}" in word for word in shlex.split(text))
+    except ValueError:
+        return False
+
+
 def _matches(pattern: str) -> Callable[[Any], bool]:
     return lambda text: re.fullmatch(pattern, text) is not None
 
@@ -247,6 +270,12 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     ),
     "audit_log_size": (lambda size: 1000 <= size <= 10**12, "1000 to 10^12 bytes"),  # noqa: PLR2004
     "audit_log_kept": (lambda count: 1 <= count <= 1000, "1 to 1000 files"),  # noqa: PLR2004
+    "log_format": (_matches(r"console|json"), "console or json"),
+    "traces": (
+        _matches(r"|https?://[^/\s?#]+(/[^\s?#]*)?"),
+        "http://HOST[:PORT][/PATH] of an OTLP receiver",
+    ),
+    "metrics": (_matches(r"loopback|anyone|off"), "loopback, anyone or off"),
     "shutdown_grace": _seconds(0),
     "upload_idle": _seconds(1),
     "layer_grace": _seconds(1),
@@ -264,6 +293,9 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     ),
     "upstream_recheck": _seconds(0),
     "upstream_timeout": _seconds(0.1),
+    "scan_every": _seconds(0.1),
+    "scan_size": (lambda size: 1 <= size <= 10**14, "1 to 10^14 bytes"),
+    "scan_command": (_command, "a command with {layout} in it, or nothing"),
     "events_every": _seconds(0.1),
     "events_kept": _seconds(1),
     "event_streams": (lambda count: 0 <= count <= 100_000, "0 to 100000"),  # noqa: PLR2004

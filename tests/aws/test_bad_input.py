@@ -18,7 +18,12 @@ from tests.support.signing import error_of, sign
 
 Refusal = tuple[int, str, str]
 
-WITHOUT_MEMBERS = {"DeleteRegistryPolicy", "DescribeRegistry", "GetRegistryPolicy"}
+WITHOUT_MEMBERS = {
+    "DeleteRegistryPolicy",
+    "DescribeRegistry",
+    "GetRegistryPolicy",
+    "GetRegistryScanningConfiguration",
+}
 
 
 @pytest.fixture(scope="module")

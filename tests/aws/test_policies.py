@@ -106,6 +106,13 @@ def test_user_without_a_policy_may_nothing(office: Office, app: str) -> None:
     ]
 
 
+def test_user_is_not_called_root(office: Office) -> None:
+    made = office.server.iam("create-user", "root")
+
+    assert (made.returncode, made.stdout) == (1, "")
+    assert "root is the name of the account's root" in made.stderr
+
+
 def test_denial_in_a_repository_does_not_tell_that_it_is_there(
     office: Office, root: ECRClient, app: str
 ) -> None:

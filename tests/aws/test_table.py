@@ -62,6 +62,11 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         *SECRETS,
         errors.ImageInaccessible,
     },
+    "DescribeImageScanFindings": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
+    },
     "DescribeImages": {
         errors.InvalidImageDigest,
         errors.InvalidImageTag,
@@ -84,6 +89,11 @@ CONVERTED: Final[dict[str, set[type[errors.EcrateError]]]] = {
         *SECRETS,
         upstream_errors.UpstreamAccessDenied,
         upstream_errors.UpstreamTooManyRequests,
+    },
+    "StartImageScan": {
+        errors.InvalidImageDigest,
+        errors.InvalidImageTag,
+        errors.MissingDigestAndTag,
     },
     "UpdateImageStorageClass": {
         errors.InvalidImageDigest,

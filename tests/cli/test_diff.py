@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import json
+import sys
 import tarfile
 from typing import Any
 
@@ -86,6 +88,22 @@ def test_diff_does_not_mind_compression(run: Run, server: Server, repository: st
 
     assert (code, told["same"]) == (0, True)
     assert len(told["layers"]["shared"]) == 1
+
+
+def test_diff_reads_zstd_layers(run: Run, server: Server, repository: str) -> None:
+    packed = MadeImage(image_of().config, (Blob(_zstd(tar({"a": b"1", "b": b"2"}))),))
+    for tag, image in (("a", image_of(tar({"a": b"1"}))), ("b", packed)):
+        push(server, repository, image, tag)
+
+    told = json.loads(run("diff", f"{repository}:a", f"{repository}:b", "--json").out)
+
+    assert [(each["path"], each["change"]) for each in told["files"]] == [("/b", "added")]
+
+
+def _zstd(content: bytes) -> bytes:
+    name = "compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd"
+    packed: bytes = importlib.import_module(name).compress(content)
+    return packed
 
 
 def test_diff_of_layers_only(run: Run, server: Server, repository: str) -> None:

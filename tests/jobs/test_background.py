@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -38,6 +40,22 @@ class FailsOnce(Work):
         return False
 
 
+class LongWork(Work):
+    """Notes when each batch begins; there is always more to do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun: list[float] = []
+
+    @override
+    def run(self, core: Core, may_go_on: MayGoOn) -> bool:
+        self.begun.append(time.monotonic())
+        time.sleep(0.02)
+        if len(self.begun) == 4:
+            self.has_run.set()
+        return True
+
+
 @pytest.fixture
 def work() -> Work:
     return Work()
@@ -58,6 +76,17 @@ def test_job_runs_again_and_again(work: Work) -> None:
         work.has_run.clear()
 
     assert work.rounds >= 3
+
+
+def test_job_rests_for_as_long_as_it_is_told(bench: Bench) -> None:
+    work = LongWork()
+    background = Background(bench.core, [Job("a job", 0.01, work.run, rest=4)])
+    background.start()
+    assert work.has_run.wait(PATIENCE)
+    background.stop()
+
+    gaps = [after - before for before, after in itertools.pairwise(work.begun)]
+    assert min(gaps) >= 0.02 * (1 + 4)
 
 
 def test_job_is_at_work_in_one_place(bench: Bench, work: Work) -> None:

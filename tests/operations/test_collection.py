@@ -20,6 +20,7 @@ from ecrate.operations.collection import (
     take_collector_lease,
 )
 from ecrate.operations.core import Limits
+from ecrate.operations.uploads import LayerWriter
 from tests.support.core import DAY, HOUR, Bench
 from tests.support.images import digest_of, make_image
 
@@ -127,6 +128,22 @@ def test_check_begins_a_new_grace_period(
     assert bench.has(one, DIGEST) == is_kept
 
 
+@pytest.mark.parametrize(("seconds", "is_kept"), [(15, False), (45, True)])
+def test_check_begins_a_new_grace_period_however_short_it_is(
+    make_bench: Callable[..., Bench], seconds: float, *, is_kept: bool
+) -> None:
+    bench = make_bench(limits=Limits(layer_grace=60))
+    one = bench.create("one")
+    bench.store(one, CONTENT)
+    bench.clock.advance(seconds)
+    bench.has(one, DIGEST)
+    bench.clock.advance(61 - seconds)
+
+    collect(bench.core)
+
+    assert bench.has(one, DIGEST) == is_kept
+
+
 def test_upload_of_a_layer_that_is_there_begins_a_new_grace_period(
     bench: Bench, one: RepositoryRef
 ) -> None:
@@ -224,6 +241,22 @@ def test_collect_spares_an_upload_that_goes_on(bench: Bench, one: RepositoryRef)
     collect(bench.core)
 
     assert bench.complete(one, upload_id) == digest_of(first + CONTENT)
+
+
+def test_collect_spares_a_slow_upload_however_short_an_idle_one_is_kept(
+    make_bench: Callable[..., Bench],
+) -> None:
+    bench = make_bench(limits=Limits(upload_idle=60))
+    one = bench.create("one")
+    upload_id = bench.begin(one)
+    with LayerWriter(bench.core, bench.caller, one, upload_id) as writer:
+        for letter in CONTENT:
+            bench.clock.advance(40)
+            writer.write(bytes([letter]))
+            collect(bench.core)
+        writer.commit()
+
+    assert bench.complete(one, upload_id) == DIGEST
 
 
 def test_collect_forgets_a_completed_upload_after_an_hour(bench: Bench, one: RepositoryRef) -> None:
@@ -337,6 +370,21 @@ def test_collector_lease_passes_on_after_a_minute(
     bench.clock.advance(21)
 
     taken = take_collector_lease(bench.core, "third")
+
+    assert taken == is_taken
+
+
+@pytest.mark.parametrize(
+    ("seconds", "is_taken"),
+    [pytest.param(30, False, id="a-little"), pytest.param(DAY, True, id="much")],
+)
+def test_collector_lease_passes_on_when_the_clock_is_set_back(
+    bench: Bench, seconds: float, *, is_taken: bool
+) -> None:
+    take_collector_lease(bench.core, "first")
+    bench.clock.advance(-seconds)
+
+    taken = take_collector_lease(bench.core, "second")
 
     assert taken == is_taken
 

@@ -135,7 +135,7 @@ def cached(bench: Bench) -> Scene:
         pytest.param(
             layered,
             lambda bench, scene: bench.put(scene.one, scene.image.manifest, ["v1"]),
-            16,  # the last of them tells the event
+            17,  # the last of them tells the event; one asks whether to scan
             id="put",
         ),
         pytest.param(

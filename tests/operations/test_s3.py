@@ -28,7 +28,7 @@ from ecrate.domain.layers import MIB, MIN_PART_SIZE
 from ecrate.domain.names import ImageId, RepositoryRef
 from ecrate.domain.pull_through import Rule
 from ecrate.operations import repositories, uploads
-from ecrate.operations.claims import CLAIM_SECONDS
+from ecrate.operations.claims import CLAIM_SECONDS, ClaimedRow
 from ecrate.operations.collection import collect, collect_strays
 from ecrate.operations.pull_through.fetches import Waiting
 from ecrate.operations.pull_through.images import find_image
@@ -256,6 +256,18 @@ def test_slow_writer_keeps_its_claim(node: Bench, other: Bench, ref: RepositoryR
         with pytest.raises(UploadBusy):
             other.send(ref, upload_id, 0, b"other")
         slow.commit()
+
+    assert other.read(ref, other.complete(ref, upload_id)) == SMALL
+
+
+def test_claim_of_a_dead_writer_ends_when_the_clock_is_set_back(
+    node: Bench, other: Bench, ref: RepositoryRef
+) -> None:
+    upload_id = node.begin(ref)
+    ClaimedRow(node.core, upload_id).claim(lambda state: state, 0)
+    advance([node, other], -3600)
+
+    other.send(ref, upload_id, 0, SMALL)
 
     assert other.read(ref, other.complete(ref, upload_id)) == SMALL
 

@@ -126,7 +126,9 @@ def test_preparing_goes_on_after_a_start_that_was_killed(empty_url: str) -> None
         "DROP TABLE tasks; DROP TABLE lanes; DROP TABLE dead_deliveries; DROP TABLE webhooks; "
         "DROP TABLE backfill_results; DROP TABLE backfills; DROP TABLE replications; "
         "DROP TABLE replication_rules; "
-        "DROP TABLE outbox; DROP TABLE events; DROP TABLE event_readers;",
+        "DROP TABLE outbox; DROP TABLE events; DROP TABLE event_readers; "
+        "DROP TABLE advisory_packages; DROP TABLE advisories; DROP TABLE advisory_feed; "
+        "DROP TABLE scan_results; DROP TABLE scans; DROP TABLE scanning_configurations;",
     )
 
     with preparing(empty_url):

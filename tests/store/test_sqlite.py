@@ -8,12 +8,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
-from ecrate.store.database import SCHEMA_VERSION, Database, Transaction
+from ecrate.store.database import (
+    SCHEMA_VERSION,
+    ConstraintError,
+    Database,
+    MustWaitError,
+    Transaction,
+)
 from ecrate.store.sqlite import SqliteDatabase, connect, migrate
 from tests.support.registry import wait_until
 
@@ -102,16 +108,12 @@ class Crowd:
             blocks[0](tx)
 
         with self._pool as pool:
-            writes = [pool.submit(self._write, first)]
+            writes = [pool.submit(write, self._database, first)]
             assert entered.wait(timeout=30)
-            writes += [pool.submit(self._write, block) for block in blocks[1:]]
+            writes += [pool.submit(write, self._database, block) for block in blocks[1:]]
             wait_until(lambda: self._database.waiting == len(blocks) - 1)
             leave.set()
         return writes
-
-    def _write(self, block: Callable[[Transaction], object]) -> None:
-        with self._database.write() as tx:
-            block(tx)
 
 
 def add(number: float) -> Callable[[Transaction], object]:
@@ -121,6 +123,16 @@ def add(number: float) -> Callable[[Transaction], object]:
 def fail(tx: Transaction) -> None:
     add(1000)(tx)
     raise ValueError("of its own")
+
+
+def repeat(tx: Transaction) -> None:
+    add(100)(tx)
+    tx.run("INSERT INTO leases (name, holder, expires_at) VALUES ('a', 'you', 0)")
+
+
+def write(database: Database, block: Callable[[Transaction], object]) -> None:
+    with database.write() as tx:
+        block(tx)
 
 
 def orphan(tx: Transaction) -> None:
@@ -170,6 +182,131 @@ def test_transaction_that_sqlite_gave_up_fails_all_that_share_it(
     failed = [write.exception() is not None for write in writes]
     assert failed[:2] == [True, True]
     assert value(database) == (0 if failed[2] else 2)
+
+
+def test_gathering_makes_writes_durable_together(database: SqliteDatabase) -> None:
+    statements, gathering = told(database), database.gathering
+
+    assert gathering.try_begin()
+    for number in (1, 2, 4):
+        gathering.run(write, database, add(number))
+    before = value(database)
+    gathering.commit()
+
+    assert (before, value(database)) == (0, 7)
+    assert statements.count("COMMIT") == 1
+
+
+def test_gathering_takes_back_what_failed_alone(database: SqliteDatabase) -> None:
+    gathering = database.gathering
+    gathering.begin()
+
+    gathering.run(write, database, add(1))
+    with pytest.raises(ValueError, match="of its own"):
+        gathering.run(write, database, fail)
+    with pytest.raises(ConstraintError):
+        gathering.run(write, database, repeat)
+    gathering.run(write, database, add(2))
+    gathering.commit()
+
+    assert value(database) == 3
+
+
+def test_gathering_raises_a_broken_constraint_again_at_the_end_of_the_block(
+    database: SqliteDatabase,
+) -> None:
+    def hide(tx: Transaction) -> None:
+        with suppress(ConstraintError):
+            repeat(tx)
+
+    gathering = database.gathering
+    gathering.begin()
+    with pytest.raises(ConstraintError):
+        gathering.run(write, database, hide)
+    gathering.commit()
+
+    assert value(database) == 0
+
+
+def test_gathering_whose_commit_fails_leaves_nothing(database: SqliteDatabase) -> None:
+    gathering = database.gathering
+    gathering.begin()
+    gathering.run(write, database, add(1))
+    gathering.run(write, database, orphan)
+
+    with pytest.raises(sqlite3.OperationalError):
+        gathering.commit()
+
+    assert value(database) == 0
+    write(database, add(5))
+    assert value(database) == 5
+
+
+def test_gathering_that_sqlite_gave_up_is_lost_as_a_whole(database: SqliteDatabase) -> None:
+    gathering = database.gathering
+    gathering.begin()
+    gathering.run(write, database, add(1))
+    gathering.run(write, database, lambda tx: tx.run("ROLLBACK"))
+    with pytest.raises(sqlite3.OperationalError):
+        gathering.run(write, database, add(2))
+
+    with pytest.raises(sqlite3.OperationalError):
+        gathering.commit()
+
+    assert value(database) == 0
+
+
+def test_gathering_does_not_wait_for_another_thread(database: SqliteDatabase) -> None:
+    database.begin_write()
+    while_another_writes = database.gathering.try_begin()
+    database.end_write(None)
+
+    assert not while_another_writes
+    assert database.gathering.try_begin()
+    database.gathering.commit()
+
+
+def test_gathering_does_not_wait_for_another_process(path: Path, database: SqliteDatabase) -> None:
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        while_another_writes = database.gathering.try_begin()
+        holder.kill()
+
+    database.gathering.begin()
+    database.gathering.run(write, database, add(1))
+    database.gathering.commit()
+    assert not while_another_writes
+    assert value(database) == 2
+
+
+def test_gathering_commits_what_threads_left_to_it(database: SqliteDatabase) -> None:
+    gathering = database.gathering
+
+    begun: list[Future[None]] = []
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(write, database, add(1))
+        first.result()
+        database.begin_write()
+        begun.append(pool.submit(gathering.begin))
+        wait_until(lambda: database.waiting == 1)
+        ended = pool.submit(database.end_write, None)
+        begun[0].result()
+        gathering.run(write, database, add(2))
+        is_early = ended.done()
+        gathering.commit()
+        ended.result()
+
+    assert not is_early
+    assert value(database) == 3
+
+
+def test_gathering_look_writes_nothing(database: SqliteDatabase) -> None:
+    with pytest.raises(MustWaitError):
+        database.gathering.look(write, database, add(1))
+
+    assert database.gathering.look(value, database) == 0
 
 
 def test_writes_of_two_processes_take_turns(path: Path, database: SqliteDatabase) -> None:

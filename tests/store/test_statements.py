@@ -22,9 +22,11 @@ from ecrate.domain.pull_through import Rule
 from ecrate.domain.registry import PullTimeExclusion
 from ecrate.domain.replication import Backfill, BackfillResult, ReplicationRule
 from ecrate.domain.repositories import RepositorySettings, TagMutability
+from ecrate.domain.scanning import ScanningConfiguration, ScanningRule, ScanPlan
 from ecrate.domain.templates import Template
 from ecrate.domain.trash import Origin, TrashedImage
 from ecrate.domain.webhooks import Webhook
+from ecrate.store.advisories import Feed, NewAdvisory
 from ecrate.store.blobs import Garbage
 from ecrate.store.checks import COUNTS, RELATIONS, BlobRow, ImageRow
 from ecrate.store.database import ConstraintError, Database
@@ -32,6 +34,7 @@ from ecrate.store.dump import TABLES
 from ecrate.store.engines import open_database
 from ecrate.store.images import ImageReferences
 from ecrate.store.lifecycle import DuePolicy
+from ecrate.store.scans import Outcome
 from ecrate.store.sqlite import migrate
 from tests.store.test_schema import SETUP
 from tests.support.images import make_image
@@ -77,6 +80,13 @@ ARGUMENTS: dict[str, object] = {
     "str | None": "v1",
     "tuple[int, str]": (0, ""),
     "Collection[int]": [1],
+    "Feed": Feed(1, 1.0, "source"),
+    "Iterable[NewAdvisory]": [NewAdvisory("A-1", 1.0, "{}", [("PyPI", "one", "{}")])],
+    "Iterable[int]": [1],
+    "Iterable[tuple[int, bytes, Mapping[str, int]]]": [(1, b"findings", {"HIGH": 1})],
+    "Outcome": Outcome("COMPLETE", "done", {"HIGH": 1}, 1, 1.0),
+    "ScanPlan": ScanPlan("ENHANCED", "CONTINUOUS_SCAN"),
+    "ScanningConfiguration": ScanningConfiguration(rules=(ScanningRule("SCAN_ON_PUSH", ("*",)),)),
     "Sequence[int]": [1],
     "Sequence[str]": ["d1"],
     "list[str]": ["k1"],

@@ -67,6 +67,8 @@ class InterruptedDatabase:
     def __init__(self, inner: Database) -> None:
         self.inner = inner
         self.is_local = inner.is_local
+        self.gathering = inner.gathering
+        self.check_may_wait = inner.check_may_wait
         self.find_sequence = inner.find_sequence
         self.set_sequence = inner.set_sequence
         self.find_problems = inner.find_problems
@@ -89,11 +91,13 @@ class InterruptedDatabase:
 class InterruptedBlobs(FilesystemBlobs):
     """Does `before_open` once, right before an upload's file is opened for writing, and
     `after_commit` once, right behind a commit. Another writer is waited for `patience` seconds.
+    No upload is kept in its row, unless `row_room` is set.
     """
 
     before_open: Deed = staticmethod(nothing)
     after_commit: Deed = staticmethod(nothing)
     patience = 0.0
+    row_room = 0
 
     @override
     def commit(self, key: str, state: bytes) -> Stored:

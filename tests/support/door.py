@@ -55,6 +55,7 @@ SMALL_LIMITS = Limits(
     templates_per_registry=2,
     pull_time_exclusions=2,
     pull_through_rules=2,
+    scan_pause=60.0,
 )
 _SESSION = boto3.session.Session()
 _ACCOUNTS = itertools.count(100_000_000_000)

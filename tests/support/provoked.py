@@ -50,10 +50,15 @@ CANNOT_OCCUR: Final[dict[tuple[str, str], str]] = {
     ("*", "KmsException"): "there is no KMS here: type and key are remembered, nothing encrypted",
     ("*", "ValidationException"): (
         "what is malformed is an InvalidParameterException; the states that ECR refuses so come "
-        "with scanning and signing"
+        "with signing"
     ),
     ("DeleteRegistryPolicy", INVALID): _NO_MEMBERS,
     ("DescribeRegistry", INVALID): _NO_MEMBERS,
+    ("GetRegistryScanningConfiguration", INVALID): _NO_MEMBERS,
+    ("BatchGetRepositoryScanningConfiguration", NO_REPOSITORY): "it is a failure in the answer",
+    ("PutRegistryScanningConfiguration", "BlockedByOrganizationPolicyException"): (
+        "there are no organizations here"
+    ),
     ("GetRegistryPolicy", INVALID): _NO_MEMBERS,
     ("DeregisterPullTimeUpdateExclusion", "LimitExceededException"): "it only takes away",
     ("ListPullTimeUpdateExclusions", "LimitExceededException"): "it only reads",
@@ -72,7 +77,18 @@ CANNOT_FAIL: Final[dict[tuple[str, str], str]] = {
 }
 
 
+# What is raised within, and caught: it is a failure in the answer.
+CAUGHT: Final = {("BatchGetRepositoryScanningConfiguration", NO_REPOSITORY)}
+# Where what cannot occur elsewhere does.
+EXCEPTIONS: Final = {
+    ("PutImageScanningConfiguration", "ValidationException"),
+    ("StartImageScan", "ValidationException"),
+}
+
+
 def reason_why_not(reasons: dict[tuple[str, str], str], operation: str, code: str) -> str | None:
+    if (operation, code) in EXCEPTIONS:
+        return None
     return reasons.get((operation, code)) or reasons.get(("*", code))
 
 
@@ -265,6 +281,39 @@ def _upstream_image(fault: Fault) -> Provocation:
     return provoke
 
 
+def _image_to_scan(account: Account) -> Members:
+    name = account.create()
+    account.push(name, "v1")
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _scan_again(account: Account) -> Members:
+    request = _image_to_scan(account)
+    account.call("StartImageScan", **request)
+    return request
+
+
+def _scan_an_index(account: Account) -> Members:
+    name = account.create()
+    account.put(name, make_index(account.push(name)), "v1")
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _scan_an_archived_image(account: Account) -> Members:
+    name = account.create()
+    image = account.push(name, "v1")
+    _archive(account, name, image.digest)
+    return {"repositoryName": name, "imageId": {"imageTag": "v1"}}
+
+
+def _enhanced(prepare: Provocation) -> Provocation:
+    def provoke(account: Account) -> Members:
+        account.call("PutRegistryScanningConfiguration", scanType="ENHANCED", rules=[])
+        return prepare(account)
+
+    return provoke
+
+
 def _upstream_images(account: Account) -> Members:
     """Ask for one image more than a repository may have."""
     name = account.cache()
@@ -418,6 +467,16 @@ _OWN: Final[dict[tuple[str, str], Provocation]] = {
     ("RegisterPullTimeUpdateExclusion", "LimitExceededException"): _once_too_often(
         "RegisterPullTimeUpdateExclusion", "principalArn", _PRINCIPALS
     ),
+    ("DescribeImageScanFindings", "ImageNotFoundException"): _in_one("DescribeImageScanFindings"),
+    ("DescribeImageScanFindings", "ScanNotFoundException"): _image_to_scan,
+    ("PutImageScanningConfiguration", "ValidationException"): _enhanced(
+        _in_one("PutImageScanningConfiguration")
+    ),
+    ("StartImageScan", "ImageArchivedException"): _scan_an_archived_image,
+    ("StartImageScan", "ImageNotFoundException"): _in_one("StartImageScan"),
+    ("StartImageScan", "LimitExceededException"): _scan_again,
+    ("StartImageScan", "UnsupportedImageTypeException"): _scan_an_index,
+    ("StartImageScan", "ValidationException"): _enhanced(_image_to_scan),
     ("StartLifecyclePolicyPreview", "LifecyclePolicyNotFoundException"): _in_one(
         "StartLifecyclePolicyPreview"
     ),
@@ -522,6 +581,9 @@ FAILED: Final[dict[tuple[str, str], Provocation]] = {
     ("BatchGetImage", "UpstreamAccessDenied"): _upstream_image(refusing(403)),
     ("BatchGetImage", "UpstreamTooManyRequests"): _upstream_image(refusing(429)),
     ("BatchGetImage", "UpstreamUnavailable"): _upstream_image(refusing(500)),
+    ("BatchGetRepositoryScanningConfiguration", "REPOSITORY_NOT_FOUND"): lambda _: {
+        "repositoryNames": [UNKNOWN]
+    },
     ("BatchGetImage", "ImageInaccessible"): _image_ids({"imageTag": "v1"}, is_archived=True),
     ("BatchDeleteImage", "ImageReferencedByManifestList"): _listed_image,
     ("BatchCheckLayerAvailability", "InvalidLayerDigest"): _layer_digest("sha256:x"),

@@ -44,6 +44,7 @@ _VALUES: Final[dict[str, Any]] = {
     "imageManifest": make_image().manifest,
     "imageTag": "v1",
     "kmsKey": f"arn:aws:kms:us-east-1:{ACCOUNT}:key/one",
+    "imageId": {"imageTag": "v1"},
     "layerDigest": DIGEST,
     "layerDigests": [DIGEST],
     "lifecyclePolicy": _LIFECYCLE,

@@ -10,6 +10,7 @@ from tests.support.door import Account, part_of
 from tests.support.images import OCI_INDEX, OCI_MANIFEST, MadeImage, make_image
 from tests.support.replicator import Replicator
 from tests.support.rules import sample
+from tests.support.scanning import image_with, import_feed, python, scan_all
 
 Scenario = Callable[[Account], object]
 
@@ -261,6 +262,36 @@ def get_download_url_for_layer(account: Account) -> None:
     )
 
 
+def batch_get_repository_scanning_configuration(account: Account) -> None:
+    account.create()
+    account.call("BatchGetRepositoryScanningConfiguration", repositoryNames=["one", "two"])
+
+
+def put_registry_scanning_configuration(account: Account) -> None:
+    filters = [{"filter": "prod*", "filterType": "WILDCARD"}]
+    rules = [{"scanFrequency": "SCAN_ON_PUSH", "repositoryFilters": filters}]
+    account.call("PutRegistryScanningConfiguration", scanType="ENHANCED", rules=rules)
+
+
+def start_image_scan(account: Account) -> None:
+    name = account.create()
+    image_id = _image_ids(account, name)[0]
+    account.call("StartImageScan", registryId=account.id, repositoryName=name, imageId=image_id)
+
+
+def describe_image_scan_findings(account: Account) -> None:
+    name, core = account.create(), account.door.bench.core
+    import_feed(core)
+    image = account.upload(name, image_with(python("one", "1.0"), python("two", "1.0")))
+    account.put(name, image.manifest, "v1")
+    image_id = {"imageDigest": image.digest, "imageTag": "v1"}
+    given = {"registryId": account.id, "repositoryName": name, "imageId": image_id}
+    account.call("StartImageScan", **given)
+    scan_all(core)
+    token = account.call("DescribeImageScanFindings", maxResults=1, **given)["nextToken"]
+    account.call("DescribeImageScanFindings", maxResults=1, nextToken=token, **given)
+
+
 def list_image_referrers(account: Account) -> None:
     name = account.create()
     subject = account.push(name)
@@ -413,6 +444,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "BatchCheckLayerAvailability": batch_check_layer_availability,
     "BatchDeleteImage": batch_delete_image,
     "BatchGetImage": batch_get_image,
+    "BatchGetRepositoryScanningConfiguration": batch_get_repository_scanning_configuration,
     "CompleteLayerUpload": complete_layer_upload,
     "CreatePullThroughCacheRule": create_pull_through_cache_rule,
     "CreateRepository": create_repository,
@@ -425,6 +457,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "DeleteRepositoryPolicy": _with_repository_policy("DeleteRepositoryPolicy"),
     "DeregisterPullTimeUpdateExclusion": deregister_pull_time_update_exclusion,
     "DescribeImageReplicationStatus": describe_image_replication_status,
+    "DescribeImageScanFindings": describe_image_scan_findings,
     "DescribeImages": describe_images,
     "DescribePullThroughCacheRules": describe_pull_through_cache_rules,
     "DescribeRegistry": _one("DescribeRegistry"),
@@ -438,6 +471,7 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "GetLifecyclePolicyPreview": get_lifecycle_policy_preview,
     "GetRegistryPolicy": _with_registry_policy("GetRegistryPolicy"),
     "GetRepositoryPolicy": _with_repository_policy("GetRepositoryPolicy"),
+    "GetRegistryScanningConfiguration": _one("GetRegistryScanningConfiguration"),
     "InitiateLayerUpload": _in_one("InitiateLayerUpload"),
     "ListImageReferrers": list_image_referrers,
     "ListImages": _pages("ListImages", filter={"tagStatus": "TAGGED", "imageStatus": "ACTIVE"}),
@@ -453,8 +487,10 @@ SCENARIOS: Final[dict[str, Scenario]] = {
     "PutLifecyclePolicy": _in_one("PutLifecyclePolicy"),
     "PutRegistryPolicy": _one("PutRegistryPolicy"),
     "PutReplicationConfiguration": lambda account: _put_rules(account, "us-west-2"),
+    "PutRegistryScanningConfiguration": put_registry_scanning_configuration,
     "RegisterPullTimeUpdateExclusion": _one("RegisterPullTimeUpdateExclusion"),
     "SetRepositoryPolicy": _in_one("SetRepositoryPolicy", "force"),
+    "StartImageScan": start_image_scan,
     "StartLifecyclePolicyPreview": _in_one("StartLifecyclePolicyPreview", "lifecyclePolicyText"),
     "StartReplicationBackfill": start_replication_backfill,
     "StopReplicationBackfill": stop_replication_backfill,

@@ -32,12 +32,34 @@ PATIENCE = 60.0
 _PORTS = ("master.port", "volume.port", "filer.port", "s3.port")
 
 
-@dataclass(frozen=True)
+@dataclass
 class S3Server:
-    """A running store."""
+    """A store that may be killed, and started again on the same data at the same port."""
 
-    process: subprocess.Popen[bytes]
+    command: tuple[str, ...]
+    folder: Path
     port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and return once it takes an object."""
+        log = self.folder / "log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                stderr=output,
+                stdout=output,
+                cwd=self.folder,
+                env=_environment(self.folder),
+            )
+        _wait(self, self.process, log)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     @property
     def endpoint(self) -> str:
@@ -71,20 +93,14 @@ def find_weed() -> Path | None:
 def running_seaweed(program: Path, folder: Path) -> Iterator[S3Server]:
     """Run a store for a block."""
     ports = _free_ports(2 * len(_PORTS))
-    command = [str(program), "-logtostderr=true", *_options(folder, ports)]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        command, stderr=log, stdout=log, cwd=folder, env=_environment(folder)
-    )
-    log.close()
-    server = S3Server(process, ports[2 * _PORTS.index("s3.port")])
+    command = (str(program), "-logtostderr=true", *_options(folder, ports))
+    server = S3Server(command, folder, ports[2 * _PORTS.index("s3.port")])
     try:
-        _wait(server, folder / "log")
+        server.start()
         yield server
     finally:
         # In good order it would take a quarter of a minute, for data that nobody wants.
-        process.kill()
-        process.wait()
+        server.kill()
         for kind, port in zip(_PORTS, ports[1::2], strict=True):
             name = kind.partition(".")[0]
             Path(f"/tmp/seaweedfs-{name}-grpc-{port}.sock").unlink(missing_ok=True)  # noqa: S108
@@ -103,6 +119,8 @@ def _options(folder: Path, ports: list[int]) -> Iterator[str]:
     yield from ("server", "-s3", f"-dir={data}", f"-master.dir={data}", f"-s3.config={config}")
     yield from ("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false")
     yield from ("-master.volumeSizeLimitMB=1024", "-volume.max=400", "-volume.preStopSeconds=0")
+    # A restarted master has nobody to wait for.
+    yield "-master.electionTimeout=1s"
     yield from ("-s3.autoCreateBucket=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
     yield from (f"-{kind}.localSocket={folder / kind}.sock" for kind in ("filer", "s3"))
     for name, http, grpc in zip(_PORTS, ports[::2], ports[1::2], strict=True):
@@ -121,10 +139,10 @@ def _free_ports(count: int) -> list[int]:
         return [one.getsockname()[1] for one in sockets]
 
 
-def _wait(server: S3Server, log: Path) -> None:
+def _wait(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
     """Return once the store takes an object: that is after all of its services found each other."""
     client, deadline = server.client(), time.monotonic() + PATIENCE
-    while server.process.poll() is None and time.monotonic() < deadline:
+    while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(ClientError, BotoCoreError):  # made by an earlier round
             client.create_bucket(Bucket=BUCKET)
         with contextlib.suppress(ClientError, BotoCoreError):

@@ -112,11 +112,12 @@ def start_server(
     *arguments: str,
     env: dict[str, str] | None = None,
     key: tuple[str, str] | None = None,
+    within: Sequence[str] = (),
 ) -> Server:
     """Start a server and return once it listens. Its clients sign with the root key that it has
-    made, or with `key`, an id and a secret.
+    made, or with `key`, an id and a secret. `within` is what comes before its command.
     """
-    command = [sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(data)]
+    command = [*within, sys.executable, "-m", "ecrate", "serve", "--port", "0", "--data", str(data)]
     process = subprocess.Popen(
         [*command, *arguments],
         stdout=subprocess.PIPE,

@@ -394,6 +394,56 @@ class AccountSetting:
 
 
 @dataclass(frozen=True)
+class RegistryScanningConfiguration:
+    """aws_ecr_registry_scanning_configuration: registry_scanning_configuration.go at
+    004b82babcaf4d20bbc12b4e19caea237c681216. Its id is the registry's.
+    """
+
+    ecr: ECRClient
+    id_of = "registry_id"
+
+    def create(self, plan: State) -> None:
+        rules: Any = [
+            {
+                "repositoryFilters": [
+                    {"filter": one["filter"], "filterType": one["filter_type"]}
+                    for one in rule["repository_filter"]
+                ],
+                "scanFrequency": rule["scan_frequency"],
+            }
+            for rule in plan["rule"]
+        ]
+        self.ecr.put_registry_scanning_configuration(scanType=plan["scan_type"], rules=rules)
+
+    def update(self, state: State, plan: State) -> None:
+        assert state["registry_id"] == plan["registry_id"]
+        self.create(plan)
+
+    def read(self, resource_id: str) -> State | None:
+        found = self.ecr.get_registry_scanning_configuration()
+        assert found["registryId"] == resource_id
+        configuration = found["scanningConfiguration"]
+        return {
+            "registry_id": found["registryId"],
+            "rule": [
+                {
+                    "repository_filter": [
+                        {"filter": one["filter"], "filter_type": one["filterType"]}
+                        for one in rule["repositoryFilters"]
+                    ],
+                    "scan_frequency": rule["scanFrequency"],
+                }
+                for rule in configuration["rules"]
+            ],
+            "scan_type": configuration["scanType"],
+        }
+
+    def delete(self, state: State) -> None:
+        assert state["registry_id"]
+        self.ecr.put_registry_scanning_configuration(scanType="BASIC", rules=[])
+
+
+@dataclass(frozen=True)
 class PullTimeExclusion:
     """aws_ecr_pull_time_update_exclusion: pull_time_update_exclusion.go at
     20e0a28a948035664fd03c63109a1fcfc2e3e87f. Another principal is another resource.

@@ -132,6 +132,14 @@ def test_start_after_a_kill_goes_on(lone_server: Server) -> None:
         assert (again.key_id, again.secret) == (lone_server.key_id, lone_server.secret)
 
 
+def test_root_key_is_like_no_other(server: Server, lone_server: Server) -> None:
+    keys = [(one.key_id, one.secret) for one in (server, lone_server)]
+
+    assert keys[0][0] != keys[1][0]
+    assert keys[0][1] != keys[1][1]
+    assert all(len(secret) >= 40 for _, secret in keys)
+
+
 def test_data_is_its_owners_only(lone_server: Server) -> None:
     modes = {path.name: path.stat().st_mode & 0o777 for path in lone_server.data.iterdir()}
 

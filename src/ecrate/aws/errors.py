@@ -52,6 +52,10 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.ImageDigestDoesNotMatch: "ImageDigestDoesNotMatchException",
     errors.ImageReferencedByManifestList: "InvalidParameterException",
     errors.ImageStorageClassUpdateNotSupported: "ImageStorageClassUpdateNotSupportedException",
+    errors.ScanNotFound: "ScanNotFoundException",
+    errors.UnsupportedImageType: "UnsupportedImageTypeException",
+    errors.ImageArchived: "ImageArchivedException",
+    errors.ValidationFailed: "ValidationException",
     errors.LayersNotFound: "LayersNotFoundException",
     errors.LayerNotFound: "LayersNotFoundException",
     errors.LayerInaccessible: "LayerInaccessibleException",
@@ -69,6 +73,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     errors.StorageFull: "ServerException",
     errors.StoreUnavailable: "ServerException",
     errors.AuditUnavailable: "ServerException",
+    errors.InternalFault: "ServerException",
     errors.BodyTruncated: "SerializationException",
     upstream_errors.PullThroughCacheRuleNotFound: "PullThroughCacheRuleNotFoundException",
     upstream_errors.PullThroughCacheRuleAlreadyExists: "PullThroughCacheRuleAlreadyExistsException",
@@ -85,6 +90,7 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
 }
 _STATUSES: Final[dict[type[errors.EcrateError], int]] = {
     errors.StorageFull: 500,
+    errors.InternalFault: 500,
     # What SDKs repeat, whatever its code.
     errors.StoreUnavailable: 503,
     errors.BodyTooLarge: 413,

@@ -30,8 +30,10 @@ from ecrate.operations.core import Core
 from ecrate.operations.pull_through.fetches import Waited, Waiting
 from ecrate.web.audit import audited
 from ecrate.web.body import SMALL_BODY, Bodies
+from ecrate.web.faults import Faults
 from ecrate.web.fetches import wait_and_repeat
 from ecrate.web.hosts import Hosts
+from ecrate.web.metrics import OPERATION
 from ecrate.web.purpose import is_inspection
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
@@ -60,13 +62,21 @@ class AwsFront:
     """Answers `POST /`."""
 
     def __init__(
-        self, core: Core, model: ServiceModel, hosts: Hosts, bodies: Bodies, threads: Threads
+        self,
+        core: Core,
+        model: ServiceModel,
+        hosts: Hosts,
+        bodies: Bodies,
+        threads: Threads,
+        *,
+        faults: Faults | None = None,
     ) -> None:
         self._core = core
         self._model = model
         self._hosts = hosts
         self._bodies = bodies
         self._threads = threads
+        self._faults = faults
         self._request_ids = request_ids()
         self._signatures = Signatures(core, threads)
         self._validator = Validator()
@@ -87,8 +97,10 @@ class AwsFront:
             answer = msgspec.json.encode(members)
         except (FrontDoorError, EcrateError) as error:
             return _refuse(request, error, request_id)
+        except ConnectionError:
+            raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
-            _LOG.exception("request %s failed", request_id)
+            _LOG.exception("request %s failed", request_id, extra={"request_id": request_id})
             return _refuse(request, SERVER_EXCEPTION, request_id)
         headers = {"x-amzn-RequestId": request_id, "Content-Type": CONTENT_TYPE}
         return Response(body=answer, headers=headers)
@@ -103,6 +115,7 @@ class AwsFront:
         async with self._bodies.read(request, limit) as (body, digest):
             self._signatures.check(request, signature, digest)
             operation = self._operation(target)
+            request[OPERATION] = operation.name
             if entry is None:
                 # AWS has no such error: all its operations are built.
                 raise FrontDoorError(
@@ -117,18 +130,31 @@ class AwsFront:
                 session_token=signature.token,
                 is_inspection=is_inspection(request.headers),
             )
-            if self._core.audit is None or not changes_something(operation.name):
-                return await self._carry_out(entry, operation, call, body)
-            event = Event(operation.name, caller.registry, request_id)
-            return await audited(
-                self._core,
-                self._threads,
-                caller,
-                event,
-                functools.partial(self._carry_out, entry, operation, call, body, event=event),
-                response_of=lambda answer: answer or None,
-                code_of=_code,
-            )
+            if self._faults is not None:
+                async with self._faults.around(request, caller.registry, operation.name):
+                    return await self._carry_out_recorded(entry, operation, call, body, request_id)
+            return await self._carry_out_recorded(entry, operation, call, body, request_id)
+
+    async def _carry_out_recorded(
+        self,
+        entry: Entry,
+        operation: Operation,
+        call: Call[Any],
+        body: bytes | memoryview,
+        request_id: str,
+    ) -> dict[str, Any]:
+        if self._core.audit is None or not changes_something(operation.name):
+            return await self._carry_out(entry, operation, call, body)
+        event = Event(operation.name, call.caller.registry, request_id)
+        return await audited(
+            self._core,
+            self._threads,
+            call.caller,
+            event,
+            functools.partial(self._carry_out, entry, operation, call, body, event=event),
+            response_of=lambda answer: answer or None,
+            code_of=_code,
+        )
 
     async def _answer_sts(self, request: BaseRequest) -> bytes:
         signature, caller = await self._signatures.credential(request, "sts", _HOST)
@@ -152,13 +178,21 @@ class AwsFront:
         if event is not None:
             event.parameters, event.registry = parameters, _registry(call.caller, parameters)
         call = call.asking(parameters)
-        run = self._threads.read if entry.only_reads else self._threads.run
+        run = self._how(entry, len(body))
         try:
             return await run(entry.handler, call)
         except Waiting as waiting:
             raise _LaterError(
                 waiting, lambda waited: run(entry.handler, call.repeated(waited))
             ) from None
+
+    def _how(self, entry: Entry, size: int) -> Callable[..., Awaitable[dict[str, Any]]]:
+        """Tell where to run an operation with a body of this size."""
+        if entry.only_reads:
+            return self._threads.read
+        if size <= entry.mostly_reads:
+            return self._threads.look
+        return self._threads.write if size <= entry.short_write else self._threads.run
 
     def _operation(self, target: str) -> Operation:
         operation = self._model.operations.get(target.removeprefix(self._prefix))

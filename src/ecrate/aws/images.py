@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ecrate.aws.call import DEFAULT_PAGE, Call, parse_image_id, render_image_id
+from ecrate.aws.scans import render_status, render_summary
 from ecrate.domain import errors, upstream_errors
 from ecrate.domain.errors import EcrateError, InvalidParameter
 from ecrate.domain.images import Image, parse_manifest
@@ -187,6 +188,11 @@ def _detail(call: Call[Any], ref: RepositoryRef, detail: images.ImageDetail) -> 
         wire["lastRecordedPullTime"] = round(image.last_pulled_at, 3)
     if image.subject is not None:
         wire["subjectManifestDigest"] = image.subject
+    if detail.scan is not None:
+        wire["imageScanStatus"] = render_status(call, image, detail.scan)
+        # AWS: the native basic scanner, the only one left, leaves the summary out.
+        if detail.scan.status == "COMPLETE" and not call.core.parity:
+            wire["imageScanFindingsSummary"] = render_summary(detail.scan)
     return wire
 
 

@@ -104,9 +104,13 @@ class BlobStore(Protocol):
 
     `is_local`: opening and reading a blob costs microseconds and never waits for another machine;
     a blob that is open is a file that the kernel can send.
+
+    `row_room`: so many first bytes of an upload may be kept in its row, as its state, instead of
+    here; 0 where the state is this store's own.
     """
 
     is_local: bool
+    row_room: int
 
     def check(self) -> None:
         """Raise `ValueError`, with one line that says why, if the store cannot be used."""

@@ -25,6 +25,7 @@ _LOCAL_COMMANDS: Final = (
     "restore",
     "migrate",
     "import",
+    "advisories",
     "completion",
 )
 _CALLING_COMMANDS: Final = (

@@ -5,35 +5,28 @@ Source: image-spec 1.1, layer.md, "Applying Changesets" and "Whiteouts".
 
 from __future__ import annotations
 
-import gzip
 import hashlib
-import importlib
 import io
 import posixpath
 import tarfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO, Final, Self
+from typing import Any, BinaryIO, Final
 
 from typing_extensions import override
 
 from ecrate.cli.archive import MIB
 from ecrate.cli.failures import CommandError
 from ecrate.cli.manifests import Blob
-
-_ZSTD: Final = b"\x28\xb5\x2f\xfd"
-_GZIP: Final = b"\x1f\x8b"
-_WHITEOUT: Final = ".wh."
-_OPAQUE: Final = ".wh..wh..opq"
-_LONGEST_HEADER: Final = MIB
-_EXTENDED: Final = (
-    tarfile.XHDTYPE,
-    tarfile.XGLTYPE,
-    tarfile.SOLARIS_XHDTYPE,
-    tarfile.GNUTYPE_LONGNAME,
-    tarfile.GNUTYPE_LONGLINK,
+from ecrate.scanning.archive import (
+    OPAQUE,
+    WHITEOUT,
+    LayerError,
+    layer_errors,
+    path_of,
+    read_members,
 )
+
 _MOST_FILES: Final = 5_000_000
 
 Report = Callable[[int], None]
@@ -70,19 +63,20 @@ def read_layer(blob: Blob, report: Report) -> Layer:
     with blob.open() as raw:
         counted = _Counted(raw, report)
         try:
-            for member, content in _members(blob.digest, counted):
-                path = _path(member.name)
-                folder, name = posixpath.split(path)
-                if name == _OPAQUE:
-                    emptied.add(folder)
-                elif name.startswith(_WHITEOUT):
-                    removed.add(posixpath.join(folder, name.removeprefix(_WHITEOUT)))
-                elif path:
-                    files[path] = _file(member, content, files)
-                if len(files) > _MOST_FILES:
-                    raise CommandError(f"layer {blob.digest} has too many files")
-        except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise CommandError(f"layer {blob.digest} is no tar archive: {error}") from None
+            with layer_errors():
+                for member, content in read_members(counted):
+                    path = path_of(member.name)
+                    folder, name = posixpath.split(path)
+                    if name == OPAQUE:
+                        emptied.add(folder)
+                    elif name.startswith(WHITEOUT):
+                        removed.add(posixpath.join(folder, name.removeprefix(WHITEOUT)))
+                    elif path:
+                        files[path] = _file(member, content, files)
+                    if len(files) > _MOST_FILES:
+                        raise CommandError(f"layer {blob.digest} has too many files")
+        except LayerError as error:
+            raise CommandError(f"layer {blob.digest}: {error}") from None
         counted.finish()
     return Layer(files, frozenset(removed), frozenset(emptied))
 
@@ -116,18 +110,6 @@ def _is_below(path: str, folders: frozenset[str]) -> bool:
     return False
 
 
-class _BoundedHeader(tarfile.TarInfo):
-    """Refuses headers of headers that would fill the memory."""
-
-    @classmethod
-    @override
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        made = super().frombuf(buf, encoding, errors)
-        if made.type in _EXTENDED and made.size > _LONGEST_HEADER:
-            raise tarfile.HeaderError(f"a header of {made.size} bytes")
-        return made
-
-
 class _Counted(io.RawIOBase):
     """Tells of each byte read, and reads to the end whatever is behind the archive."""
 
@@ -152,33 +134,6 @@ class _Counted(io.RawIOBase):
             self._report(len(data))
 
 
-def _members(digest: str, raw: io.RawIOBase) -> Iterator[tuple[tarfile.TarInfo, IO[bytes] | None]]:
-    plain = io.BufferedReader(_plain(digest, io.BufferedReader(raw, MIB)), MIB)
-    if not plain.peek(1):
-        return
-    with tarfile.open(fileobj=plain, mode="r|", tarinfo=_BoundedHeader) as archive:
-        for member in archive:
-            yield member, archive.extractfile(member) if member.isreg() else None
-            archive.members = []  # type: ignore[attr-defined] # or each header would be kept
-
-
-def _plain(digest: str, file: Any) -> Any:
-    """Unpack a buffered file while it is read, as its first bytes say."""
-    start = file.peek(len(_ZSTD))
-    if start.startswith(_GZIP):
-        return gzip.GzipFile(fileobj=file)
-    if not start.startswith(_ZSTD):
-        return file
-    try:
-        zstd = importlib.import_module("compression.zstd")
-    except ImportError:
-        raise CommandError(
-            f"layer {digest} is compressed with zstd, which Python reads from version 3.14 on. "
-            "Run ecrate with that, or compare the layers only: --layers"
-        ) from None
-    return zstd.ZstdFile(file)
-
-
 def _file(member: tarfile.TarInfo, content: Any, files: dict[str, File]) -> File:
     mode, owner = member.mode & 0o7777, (member.uid, member.gid)
     if content is not None:
@@ -190,10 +145,6 @@ def _file(member: tarfile.TarInfo, content: Any, files: dict[str, File]) -> File
         return File("link", 0, mode, owner, member.linkname)
     if member.islnk():
         # A hard link is another name of a file; one in a layer below is not in sight.
-        other = files.get(_path(member.linkname))
-        return other or File("hard link", 0, mode, owner, _path(member.linkname))
+        other = files.get(path_of(member.linkname))
+        return other or File("hard link", 0, mode, owner, path_of(member.linkname))
     return File("device", 0, mode, owner, f"{member.devmajor}:{member.devminor}")
-
-
-def _path(name: str) -> str:
-    return posixpath.normpath(f"/{name}").lstrip("/")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shlex
 import shutil
@@ -35,6 +34,9 @@ def parser() -> CommandParser:
     )
     made.add_argument("--dev", action="store_true", default=None, help="accept any access key")
     made.add_argument(
+        "--seed", metavar="FILE", help="repositories, policies and images to begin with, with --dev"
+    )
+    made.add_argument(
         "--dev-anywhere", action="store_true", default=None, help="--dev beyond loopback as well"
     )
     made.add_argument("--account-id", metavar="ID", help="account of the root key (000000000000)")
@@ -50,10 +52,9 @@ def run(arguments: list[str]) -> int:
 
     try:
         settings = load_settings(options, os.environ, Path(file) if file else None)
-        logging.basicConfig(
-            level=logging.INFO, format="%(asctime)s %(process)d %(levelname)s %(message)s"
-        )
-        logging.getLogger("yoyo").setLevel(logging.WARNING)
+        from ecrate.web.logs import set_up_logs
+
+        set_up_logs(settings.log_format)
         from ecrate.app import Started, run_server
 
         def tell(started: Started) -> None:

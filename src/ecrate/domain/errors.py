@@ -216,6 +216,47 @@ class LimitExceeded(EcrateError):
 
 
 @dataclass(eq=False)
+class ScanNotFound(EcrateError):
+    text = (
+        "Image scan does not exist for the image with '{{imageDigest:'{image_digest}', "
+        "imageTag:'{image_tag}'}}' in the repository with name '{repository_name}' in the "
+        "registry with id '{registry_id}'"
+    )
+    image_digest: str
+    image_tag: str
+    repository_name: str
+    registry_id: str
+
+
+@dataclass(eq=False)
+class UnsupportedImageType(EcrateError):
+    text = (
+        "The operation requires an image manifest: the manifest of the image with digest "
+        "'{image_digest}' in the repository with name '{repository_name}' is of another type"
+    )  # [A]
+    image_digest: str
+    repository_name: str
+
+
+@dataclass(eq=False)
+class ImageArchived(EcrateError):
+    text = (
+        "The image with digest '{image_digest}' in the repository with name "
+        "'{repository_name}' is archived"
+    )  # [A]
+    image_digest: str
+    repository_name: str
+
+
+@dataclass(eq=False)
+class ValidationFailed(EcrateError):
+    """The request is well formed, and cannot be done as things are."""
+
+    text = "{detail}"
+    detail: str
+
+
+@dataclass(eq=False)
 class ImageNotFound(EcrateError):
     text = (
         "The image with imageId {{imageDigest:'{image_digest}', imageTag:'{image_tag}'}} does not "
@@ -462,6 +503,12 @@ class RateExceeded(EcrateError):
     """The account called this operation more often than it may; a moment later it may again."""
 
     text = "Rate exceeded"
+
+
+class InternalFault(EcrateError):
+    """The server failed, because whoever tests against it asked for that."""
+
+    text = "The server failed to answer, as it was asked to."
 
 
 class AuditUnavailable(EcrateError):

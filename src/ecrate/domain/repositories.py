@@ -36,12 +36,15 @@ class TagMutability:
     def is_immutable(self, tag: str) -> bool:
         """Tell whether `tag` may not be moved to another image."""
         immutable = self.mode.startswith("IMMUTABLE")
-        if self.mode.endswith("_WITH_EXCLUSION") and any(_matches(f, tag) for f in self.filters):
+        if self.mode.endswith("_WITH_EXCLUSION") and any(
+            matches_wildcard(f, tag) for f in self.filters
+        ):
             return not immutable
         return immutable
 
 
-def _matches(pattern: str, tag: str) -> bool:
+def matches_wildcard(pattern: str, tag: str) -> bool:
+    """Tell whether the whole text is as the pattern says, whose `*` is any run of characters."""
     # Greedy search for each literal in turn is linear; a regular expression with many `.*` is not.
     first, *rest = pattern.split("*")
     if not rest:

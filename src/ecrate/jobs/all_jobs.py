@@ -16,8 +16,11 @@ from ecrate.operations.core import Core
 from ecrate.operations.events import publish_events
 from ecrate.operations.lifecycle import run_lifecycle_policies
 from ecrate.operations.pull_through.imports import run_imports
+from ecrate.operations.scanning import Scanner, ScanSettings
 from ecrate.settings import Settings
 
+# benchmarks/throttle.py shows that pushes hardly notice it, benchmarks/collection.py its rate.
+COLLECTOR_RESTS: Final = 2.0
 _IMPORTS_EVERY: Final = 1.0
 _SWEEP_EVERY: Final = 24 * 3600.0
 
@@ -25,12 +28,25 @@ _SWEEP_EVERY: Final = 24 * 3600.0
 def all_jobs(core: Core, settings: Settings) -> Sequence[Job]:
     """Give every job that this server's settings ask for."""
     return [
-        Job(LEASE, settings.collect_every, _Collector(core).run, take=_take_collector_lease),
+        Job(
+            LEASE,
+            settings.collect_every,
+            _Collector(core).run,
+            take=_take_collector_lease,
+            rest=COLLECTOR_RESTS,
+        ),
         Job("events", settings.events_every, _publish),
         webhooks_job(settings),
         replication_job(core, settings),
         Job("imports", _IMPORTS_EVERY, run_imports),
+        Job("scans", settings.scan_every, Scanner(_scan_settings(settings)).run),
     ]
+
+
+def _scan_settings(settings: Settings) -> ScanSettings:
+    # ECR has no bills of materials, so where its ways alone count there are none.
+    has_sboms = settings.scan_sboms and settings.parity != "ecr"
+    return ScanSettings(settings.scan_size, settings.scan_command, has_sboms)
 
 
 def _take_collector_lease(core: Core, _: str, holder: str) -> bool:
@@ -44,11 +60,12 @@ class _Collector:
     """Collects, and carries out lifecycle policies."""
 
     def __init__(self, core: Core) -> None:
-        self._next_sweep = core.clock()
+        self._swept_at = core.clock() - _SWEEP_EVERY
 
     def run(self, core: Core, may_go_on: MayGoOn) -> bool:
-        if core.clock() >= self._next_sweep:
-            self._next_sweep = core.clock() + _SWEEP_EVERY
+        # The clock may have been set back.
+        if not 0 <= core.clock() - self._swept_at < _SWEEP_EVERY:
+            self._swept_at = core.clock()
             collect_strays(core)
         is_idle = collect(core).is_idle
         run_lifecycle_policies(core, may_go_on)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from ecrate.domain.errors import AuditUnavailable, StorageFull, StoreUnavailable
+from ecrate.domain.watching import Watch
 from ecrate.operations.core import Core
 from ecrate.operations.leases import release_lease, take_lease
 
@@ -32,13 +34,24 @@ MayGoOn = Callable[[], bool]
 @dataclass(frozen=True, slots=True)
 class Job:
     """`run` does a batch and tells whether more waits; otherwise the next look is `every` seconds
-    later. `name` is the lease's. Stopping it anywhere must lose nothing.
+    later. Between two batches it rests for `rest` times as long as the first one took, so that
+    what is not urgent leaves room for requests. `name` is the lease's. Stopping it anywhere must
+    lose nothing.
     """
 
     name: str
     every: float
     run: Callable[[Core, MayGoOn], bool]
     take: Callable[[Core, str, str], bool] = take_lease
+    rest: float = 0.0
+
+    def pause_after(self, seconds: float) -> float:
+        """Give how long to rest after a batch that took so long."""
+        return max(_PAUSE_BETWEEN_BATCHES, self.rest * seconds)
+
+
+def _nobody(_: str) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
 
 
 class Rarely:
@@ -57,8 +70,9 @@ class Rarely:
 class Background:
     """The threads of one worker's jobs."""
 
-    def __init__(self, core: Core, jobs: Sequence[Job]) -> None:
+    def __init__(self, core: Core, jobs: Sequence[Job], watch: Watch | None = None) -> None:
         self._core = core
+        self._watch = watch or _nobody
         self._jobs = jobs
         self._holder = core.new_id()
         self._stop = threading.Event()
@@ -83,14 +97,19 @@ class Background:
     def _may_go_on(self, job: Job) -> bool:
         return not self._stop.is_set() and job.take(self._core, job.name, self._holder)
 
+    def _run(self, job: Job, may_go_on: MayGoOn) -> bool:
+        with self._watch(job.name):
+            return job.run(self._core, may_go_on)
+
     def _loop(self, job: Job) -> None:
         may_go_on = partial(self._may_go_on, job)
         pause = job.every
         while not self._stop.wait(pause):
             pause = job.every
+            began = time.monotonic()
             try:
-                if may_go_on() and job.run(self._core, may_go_on):
-                    pause = _PAUSE_BETWEEN_BATCHES
+                if may_go_on() and self._run(job, may_go_on):
+                    pause = job.pause_after(time.monotonic() - began)
             except (AuditUnavailable, StoreUnavailable) as error:
                 _LOG.warning("the job '%s' waits: %s", job.name, error)
                 pause = _PAUSE_WITHOUT_STORE

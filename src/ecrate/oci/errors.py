@@ -45,6 +45,7 @@ CODES: Final[dict[type[errors.EcrateError], tuple[int, str]]] = {
     errors.StorageFull: (507, "UNKNOWN"),
     errors.StoreUnavailable: (503, "UNKNOWN"),
     errors.AuditUnavailable: (503, "UNKNOWN"),
+    errors.InternalFault: (500, "UNKNOWN"),
     upstream_errors.UpstreamNotFound: (404, "BLOB_UNKNOWN"),
     upstream_errors.UpstreamAccessDenied: (403, "DENIED"),
     upstream_errors.UpstreamTooManyRequests: (429, "TOOMANYREQUESTS"),

@@ -14,12 +14,15 @@ from ecrate.oci import images, layers, referrers, tags
 from ecrate.oci.credentials import NotAuthorizedError, authenticate, challenge, get_token
 from ecrate.oci.errors import CODES, SERVER_ERROR, RegistryError, render
 from ecrate.oci.guard import Handler, guard
+from ecrate.oci.operations import OPERATIONS
 from ecrate.oci.request import RegistryRequest
 from ecrate.oci.routes import Query, Route, parse_path
 from ecrate.operations.core import Core
 from ecrate.operations.pull_through.upstreams import find_mirrored_name
 from ecrate.web.body import SMALL_BODY, Bodies
+from ecrate.web.faults import Faults
 from ecrate.web.hosts import Hosts
+from ecrate.web.metrics import OPERATION
 from ecrate.web.request_ids import request_ids
 from ecrate.web.threads import Threads
 
@@ -51,13 +54,22 @@ HANDLERS: Final[dict[tuple[str, str], Handler]] = {
 class OciFront:
     """Answers everything under `/v2/`."""
 
-    def __init__(self, core: Core, hosts: Hosts, bodies: Bodies, threads: Threads) -> None:
+    def __init__(
+        self,
+        core: Core,
+        hosts: Hosts,
+        bodies: Bodies,
+        threads: Threads,
+        *,
+        faults: Faults | None = None,
+    ) -> None:
         self._core = core
         self._hosts = hosts
         self._bodies = bodies
         self._threads = threads
         self._request_ids = request_ids()
-        self._is_guarded = core.rates is not None or core.audit is not None
+        self._faults = faults
+        self._is_guarded = bool(core.rates or core.audit or faults)
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
         request_id = next(self._request_ids)
@@ -75,7 +87,7 @@ class OciFront:
         except ConnectionError:
             raise  # the client is gone; the server notes it and closes
         except Exception:  # noqa: BLE001 - the outermost point: logged once, told to nobody
-            _LOG.exception("request %s failed", request_id)
+            _LOG.exception("request %s failed", request_id, extra={"request_id": request_id})
             if request.writer.output_size:
                 # Another answer would be taken for the rest of the one that has begun.
                 raise ConnectionAbortedError from None
@@ -96,11 +108,16 @@ class OciFront:
         caller, registry = await self._threads.read(authenticate, self._core, request)
         if route.kind == "nowhere":
             raise RegistryError(404, "NAME_INVALID", "There is nothing at this path of the API")
-        handler = HANDLERS.get((route.kind, request.method))
+        place = (route.kind, request.method)
+        handler = HANDLERS.get(place)
+        if place in OPERATIONS:
+            request[OPERATION] = OPERATIONS[place]
         if handler is None:
             raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
         if self._is_guarded:
-            handler = guard(self._core, handler, route.kind, request.method, request_id)
+            handler = guard(
+                self._core, handler, route.kind, request.method, request_id, faults=self._faults
+            )
         parameters = Query(query)
         namespace = parameters.get("ns") if request.method in {"GET", "HEAD"} else None
         name = route.name

@@ -1,4 +1,4 @@
-"""What stands before a handler where the operator asked for it: rate limits and the audit log."""
+"""What stands before a handler where that is asked for: rate limits, the audit log, faults."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ecrate.oci.request import RegistryRequest
 from ecrate.operations.audit import Event, Members, changes_something
 from ecrate.operations.core import Core
 from ecrate.web.audit import audited
+from ecrate.web.faults import DOWNLOAD, Faults
 
 Handler = Callable[[RegistryRequest], Awaitable[StreamResponse]]
 
@@ -22,15 +23,33 @@ _REFERENCES: Final = {"blob": "layerDigest", "upload": "uploadId"}
 _ANSWERED: Final = {"Docker-Content-Digest": "layerDigest", "Docker-Upload-UUID": "uploadId"}
 
 
-def guard(core: Core, handler: Handler, kind: str, method: str, request_id: str) -> Handler:
-    """Give a handler that does the same, counted and recorded."""
+def guard(
+    core: Core,
+    handler: Handler,
+    kind: str,
+    method: str,
+    request_id: str,
+    *,
+    faults: Faults | None = None,
+) -> Handler:
+    """Give a handler that does the same, counted and recorded, and amid faults."""
     operation = OPERATIONS.get((kind, method))
     if operation is None:
         return handler
     handle = handler if core.rates is None else functools.partial(_count, handler, operation)
-    if core.audit is None or not changes_something(operation):
-        return handle
-    return functools.partial(_record, handle, kind, operation, request_id)
+    if core.audit is not None and changes_something(operation):
+        handle = functools.partial(_record, handle, kind, operation, request_id)
+    if faults is not None:
+        name = DOWNLOAD if (kind, method) == ("blob", "GET") else operation
+        handle = functools.partial(_amid, faults, handle, name)
+    return handle
+
+
+async def _amid(
+    faults: Faults, handler: Handler, operation: str, request: RegistryRequest
+) -> StreamResponse:
+    async with faults.around(request.http, request.ref.registry, operation):
+        return await handler(request)
 
 
 async def _count(handler: Handler, operation: str, request: RegistryRequest) -> StreamResponse:

@@ -28,6 +28,7 @@ from ecrate.web.fetches import wait_and_repeat
 from ecrate.web.files import matches
 from ecrate.web.purpose import is_inspection
 
+_FEW_TAGS: Final = 10
 _TAG_GRAMMAR: Final = "A tag has 1 to 128 of a-z, A-Z, 0-9, _ . - and begins with none of . -"
 
 
@@ -76,7 +77,8 @@ async def put_manifest(request: RegistryRequest) -> StreamResponse:
     # AWS: the proxy turns this into success, so that a push can be repeated.
     with contextlib.suppress(ImageAlreadyExists):
         put = functools.partial(images.put_image, opened_by=request.opens_for_push)
-        await request.run(put, manifest, tags)
+        is_short = len(content) <= SMALL_BODY and len(tags) <= _FEW_TAGS
+        await (request.write if is_short else request.run)(put, manifest, tags)
     location = f"/v2/{request.ref.name}/manifests/{manifest.digest.text}"
     headers = {"Location": location, "Docker-Content-Digest": manifest.digest.text}
     if image_id.tag is None and tags:
@@ -103,9 +105,9 @@ async def delete_manifest(request: RegistryRequest) -> StreamResponse:
     """Delete an image by digest, or only the tag by tag; under parity as BatchDeleteImage does."""
     image_id = _image_id(request.reference)
     if image_id.tag is not None and not request.core.parity:
-        await request.run(deletions.delete_tag, image_id.tag)
+        await request.write(deletions.delete_tag, image_id.tag)
     else:
-        (answer,) = await request.run(deletions.batch_delete_image, [image_id])
+        (answer,) = await request.write(deletions.batch_delete_image, [image_id])
         if isinstance(answer, Exception):
             raise answer
     return Response(status=202)

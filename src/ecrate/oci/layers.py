@@ -57,7 +57,7 @@ async def head_blob(request: RegistryRequest) -> StreamResponse:
 async def _check(request: RegistryRequest, digest: str) -> Layer:
     layer = await request.read(layers.check_layer, digest)
     if layers.is_fading(request.core, layer):
-        await request.run(layers.renew_layers, [digest])
+        await request.write(layers.renew_layers, [digest])
         layer = await request.read(layers.check_layer, digest)
     return layer
 
@@ -112,7 +112,7 @@ async def delete_blob(request: RegistryRequest) -> StreamResponse:
     """Take the blob out of this repository."""
     if request.core.parity:
         raise RegistryError(405, "UNSUPPORTED", "The operation is unsupported.")
-    await request.run(layers.delete_layer, _digest(request, request.reference))
+    await request.write(layers.delete_layer, _digest(request, request.reference))
     return Response(status=202)
 
 
@@ -137,7 +137,7 @@ async def post_upload(request: RegistryRequest) -> StreamResponse:
     start = functools.partial(
         uploads.initiate_layer_upload, algorithm=algorithm, opened_by=request.opens_for_push
     )
-    upload_id = await request.run(start)
+    upload_id = await request.write(start)
     if digest is None:
         return _upload_answer(request, upload_id, 0, status=202)
     await _append(request, upload_id)

@@ -48,6 +48,10 @@ class RegistryRequest:
         """Run an operation of a few indexed reads where it takes the least time."""
         return await self.threads.read(function, self.core, self.caller, self.ref, *arguments)
 
+    async def write(self, function: Callable[..., T], *arguments: object) -> T:
+        """Run an operation that is a short write where it takes the least time."""
+        return await self.threads.write(function, self.core, self.caller, self.ref, *arguments)
+
     async def run(self, function: Callable[..., T], *arguments: object) -> T:
         """Run an operation in a thread."""
         return await self.threads.run(function, self.core, self.caller, self.ref, *arguments)

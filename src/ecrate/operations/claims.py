@@ -41,7 +41,8 @@ class ClaimedRow:
             if found is None:
                 raise FileNotFoundError(self._id)
             held_by, until, state = found
-            if not held_by or until < now:
+            # One that ends farther ahead is of before the clock was set back.
+            if not held_by or not now <= until <= now + 2 * CLAIM_SECONDS:
                 after = change(state)
                 self._until = now + CLAIM_SECONDS
                 with self._core.database.write() as tx:

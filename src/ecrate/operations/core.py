@@ -40,6 +40,7 @@ class Limits:
     templates_per_registry: int = 100  # [A]
     pull_time_exclusions: int = 100
     pull_through_rules: int = 50
+    scan_pause: float = 0.0
 
 
 class ManifestCache:

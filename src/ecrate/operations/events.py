@@ -102,7 +102,7 @@ def follow_events(
         return False
     with core.database.write() as tx:
         if position is None:
-            store.put_reader(tx, reader, 0 if from_first else store.find_last_position(tx))
+            store.insert_reader(tx, reader, 0 if from_first else store.find_last_position(tx))
             return from_first
         if store.find_reader(tx, reader) != position:
             return True

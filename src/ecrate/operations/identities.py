@@ -73,6 +73,9 @@ def create_principal(
         raise InvalidParameter("account", "an account id has 12 digits")
     if kind != "root" and NAME.fullmatch(name) is None:
         raise InvalidParameter(f"{kind}Name", "a name has 1 to 64 of letters, digits and +=,.@_-")
+    if (kind, name) == ("user", "root"):
+        # Whoever names it to make a key would make one of the account's root.
+        raise InvalidParameter("userName", "root is the name of the account's root")
     if trust_policy is not None:
         _check(trust_policy, PolicyKind.TRUST)
     with core.database.write() as tx:

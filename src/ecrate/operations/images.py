@@ -28,15 +28,18 @@ from ecrate.domain.images import Image, Manifest
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
+from ecrate.domain.scanning import Scan
 from ecrate.operations.authorization import Opener, admit, open_repository
 from ecrate.operations.core import Core
 from ecrate.operations.events import note_image_action
 from ecrate.operations.registry import is_pull_recorded
+from ecrate.operations.scan_plans import scan_pushed_image
 from ecrate.operations.storage_classes import archive_image, restore_images
 from ecrate.store import images as store
 from ecrate.store.database import Transaction
 from ecrate.store.layers import list_blob_ids
 from ecrate.store.repositories import add_to_image_count
+from ecrate.store.scans import find_scans
 
 _LOG: Final = logging.getLogger("ecrate")
 _RECORD_PULLS_EVERY: Final = 3600.0
@@ -53,10 +56,11 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class ImageDetail:
-    """An image with its tags in lexical order."""
+    """An image with its tags in lexical order, and its last scan, if there was any."""
 
     image: Image
     tags: Sequence[str]
+    scan: Scan | None = None
 
 
 def put_image(
@@ -125,7 +129,10 @@ def insert_image(
     restore_images(tx, children, core.clock())  # [A]
     count_image(core, tx, repository)
     size = max((child.size for child in children), default=manifest.size)
-    return store.insert_image(tx, repository.id, manifest, references, size=size, now=core.clock())
+    now = core.clock()
+    image_id = store.insert_image(tx, repository.id, manifest, references, size=size, now=now)
+    scan_pushed_image(tx, repository, image_id, manifest, now)
+    return image_id
 
 
 def find_references(
@@ -285,7 +292,7 @@ def describe_images(
         for image_id in image_ids:
             image = find_existing(tx, repository, image_id)
             found[image.id] = image
-        return [_detail(tx, image) for image in found.values()]
+        return _details(tx, [*found.values()])
 
 
 def list_image_details(
@@ -308,7 +315,7 @@ def list_image_details(
         images = store.list_images(
             tx, repository.id, status, start, limit + 1, storage=storage, now=core.clock()
         )
-        page = [_detail(tx, image) for image in images[:limit]]
+        page = _details(tx, images[:limit])
     if len(images) <= limit:
         return page, None
     return page, Position(repository.id, page[-1].image.id)
@@ -381,7 +388,7 @@ def update_image_storage_class(
         updated = find_existing(tx, repository, ImageId(image.digest))
         if updated.storage != image.storage:
             note_storage_class(tx, ref, updated, actor=caller.arn, now=now)
-        return _detail(tx, updated)
+        return _details(tx, [updated])[0]
 
 
 def note_storage_class(
@@ -421,5 +428,13 @@ def _checked(image: Image | None, repository: Repository, image_id: ImageId) -> 
     return image
 
 
-def _detail(tx: Transaction, image: Image) -> ImageDetail:
-    return ImageDetail(image, store.list_tags_of_image(tx, image.id) if image.tag_count else ())
+def _details(tx: Transaction, images: Sequence[Image]) -> list[ImageDetail]:
+    scans = find_scans(tx, [image.id for image in images])
+    return [
+        ImageDetail(
+            image,
+            store.list_tags_of_image(tx, image.id) if image.tag_count else (),
+            scans.get(image.id),
+        )
+        for image in images
+    ]

@@ -16,7 +16,7 @@ from ecrate.domain.errors import (
     RepositoryNotFound,
 )
 from ecrate.domain.layers import Layer
-from ecrate.domain.names import RepositoryRef
+from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository
 from ecrate.operations.authorization import Opener, admit, open_repository, open_to_delete
@@ -143,7 +143,8 @@ def _downloadable_layer(
 
 def is_fading(core: Core, layer: Layer) -> bool:
     """Tell whether part of the layer's grace period is over."""
-    return core.clock() - layer.touched_at > _RENEW_EVERY
+    renew_after = min(_RENEW_EVERY, core.limits.layer_grace / 2)
+    return core.clock() - layer.touched_at > renew_after
 
 
 def renew_layers(core: Core, caller: Caller, ref: RepositoryRef, digests: Sequence[str]) -> None:
@@ -188,6 +189,7 @@ def get_download_url_for_layer(
     payload = {
         "repository": repository.id,
         "digest": digest,
+        "account": ref.registry.id,
         "exp": core.clock() + DOWNLOAD_LIFETIME,
     }
     return Download(None, core.seals.seal(_DOWNLOAD, payload))
@@ -212,6 +214,12 @@ def find_layer_to_download(core: Core, seal: str) -> Layer:
     if layer is None:
         raise LayerNotFound(payload["digest"], "", "")
     return layer
+
+
+def registry_of_download(core: Core, seal: str) -> RegistryRef:
+    """Give the registry whose layer a download URL names; raises as `find_layer_to_download`."""
+    account = core.seals.open(_DOWNLOAD, seal, core.clock())["account"]
+    return RegistryRef(account, core.default_registry.region)
 
 
 def open_layer(core: Core, layer: Layer, start: int = 0) -> BinaryIO:

@@ -32,7 +32,7 @@ def take_lease(
         held = store.find_lease(tx, name)
     if held is not None:
         owner, until = held
-        if owner != holder and until > now:
+        if owner != holder and now < until <= now + store.FARTHEST * LEASE_SECONDS:
             return False
         if owner == holder and until > now + LEASE_SECONDS / 2:
             return True

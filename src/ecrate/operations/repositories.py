@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ecrate.domain.errors import LimitExceeded, RepositoryNotEmpty
+from ecrate.domain.errors import LimitExceeded, RepositoryNotEmpty, ValidationFailed
 from ecrate.domain.names import RegistryRef, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.domain.repositories import Repository, RepositorySettings, TagMutability
+from ecrate.domain.scanning import ENHANCED
 from ecrate.operations.authorization import (
     authorize,
     open_repository,
@@ -16,6 +17,7 @@ from ecrate.operations.authorization import (
     request_tag_keys,
 )
 from ecrate.operations.core import Core
+from ecrate.operations.scan_plans import find_plan
 from ecrate.store import repositories as store
 from ecrate.store import trash
 from ecrate.store.database import Transaction
@@ -77,8 +79,11 @@ def put_image_tag_mutability(
 def put_image_scanning_configuration(
     core: Core, caller: Caller, ref: RepositoryRef, *, scan_on_push: bool
 ) -> None:
+    """Raise `ValidationFailed` where the registry's scanning is `ENHANCED`: it decides alone."""
     with core.database.write() as tx:
         repository = open_repository(tx, caller, ref, "PutImageScanningConfiguration")
+        if find_plan(tx, repository).scan_type == ENHANCED:
+            raise ValidationFailed("This feature is disabled")  # [A]
         store.update_scan_on_push(tx, repository.id, scan_on_push=scan_on_push)
 
 

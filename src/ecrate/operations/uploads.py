@@ -3,15 +3,19 @@
 An upload is written by one request at a time: whoever holds its file, or the claim in its row. The
 row is the truth about how many bytes count; bytes beyond that are dropped by the next writer. So a
 crash, a cut connection or a refused part leaves nothing but the upload as it was.
+
+A small first part is kept in the row: it needs no file before more bytes come, or the end does.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, NamedTuple, Self
+from functools import partial
+from io import BytesIO
+from typing import BinaryIO, Final, NamedTuple, Self
 
 from ecrate.blobs.hashing import Buffer, new_hasher, resume_hasher
 from ecrate.blobs.port import BusyError, Stored, UploadFile
@@ -99,16 +103,17 @@ class LayerWriter:
         self._core = core
         self._ref = ref
         upload = find_open_upload(core, caller, ref, upload_id)
+        is_new = upload.size == 0 or bool(_bytes_in_row(core, upload))
         self._row = ClaimedRow(core, upload_id)
         with _upload_errors(upload, ref):
             self._file = core.blobs.open_upload(
-                upload_id, self._row, is_new=upload.size == 0, wait=_WAIT_FOR_WRITER
+                upload_id, self._row, is_new=is_new, wait=_WAIT_FOR_WRITER
             )
         try:
             # The row read first is from before the wait; the file is this request's by now.
             current = find_open_upload(core, caller, ref, upload_id)
             with _upload_errors(upload, ref):
-                self._file.start(current.size)
+                _start(core, current, self._file)
         except BaseException:
             self._file.close()
             raise
@@ -135,7 +140,7 @@ class LayerWriter:
             self._file.write(data)
         self._size += len(data)
         now = self._core.clock()
-        if now - self._touched_at > _TOUCH_EVERY:
+        if now - self._touched_at > min(_TOUCH_EVERY, self._core.limits.upload_idle / 2):
             # A slow client's upload is not idle.
             self._touched_at = now
             with self._core.database.write() as tx:
@@ -212,22 +217,69 @@ def upload_layer_part(
     if part.repeats(upload):
         return part.last_byte
     _check_part(upload, ref, part)
+    if part.size <= min(core.blobs.row_room, core.limits.layer_size) and not upload.parts:
+        return _keep_in_row(core, caller, ref, upload_id, part, content=b"".join(pieces))
+    core.database.check_may_wait()
     with LayerWriter(core, caller, ref, upload_id) as writer:
         if part.repeats(writer.upload):
             return part.last_byte
         _check_part(writer.upload, ref, part)
         for piece in pieces:
             writer.write(piece)
-        if writer.size != part.last_byte + 1:
-            given = writer.size - part.first_byte
-            raise _invalid_part(
-                writer.upload,
-                ref,
-                f"Size of the layer part does not match its range: "  # [A]
-                f"{given} bytes instead of {part.size}",
-            )
+        _check_size(writer.upload, ref, part, writer.size - part.first_byte)
         writer.commit(part=part)
     return part.last_byte
+
+
+def _keep_in_row(
+    core: Core, caller: Caller, ref: RepositoryRef, upload_id: str, part: Part, *, content: bytes
+) -> int:
+    """Make a small first part the upload's, in one transaction."""
+    with core.database.write() as tx:
+        repository = open_repository(tx, caller, ref, "UploadLayerPart")
+        upload = store.find_upload(tx, upload_id, repository.id, caller.arn)
+        if upload is None or upload.completed_digest is not None:
+            raise UploadNotFound(upload_id, ref.name, ref.registry.id)
+        if part.repeats(upload):
+            return part.last_byte
+        _check_part(upload, ref, part)
+        _check_size(upload, ref, part, len(content))
+        hasher = resume_hasher(upload.hash_state)
+        if hasher is not None:
+            hasher.update(content)
+        after = replace(
+            upload,
+            size=part.size,
+            parts=1,
+            hash_state=b"" if hasher is None else hasher.state(),
+            touched_at=core.clock(),
+            blob_state=content,
+        )
+        if not store.update_upload(tx, upload, after):
+            raise UploadNotFound(upload_id, ref.name, ref.registry.id)
+    return part.last_byte
+
+
+def _bytes_in_row(core: Core, upload: Upload) -> bytes:
+    return upload.blob_state if core.blobs.row_room else b""
+
+
+def _start(core: Core, upload: Upload, file: UploadFile) -> None:
+    """Let the file have the bytes that count and nothing else."""
+    kept = _bytes_in_row(core, upload)
+    file.start(0 if kept else upload.size)
+    if kept:
+        file.write(kept)
+
+
+def _check_size(upload: Upload, ref: RepositoryRef, part: Part, given: int) -> None:
+    if given != part.size:
+        raise _invalid_part(
+            upload,
+            ref,
+            f"Size of the layer part does not match its range: "  # [A]
+            f"{given} bytes instead of {part.size}",
+        )
 
 
 def _check_part(upload: Upload, ref: RepositoryRef, part: Part) -> None:
@@ -286,6 +338,10 @@ def _complete(
     *,
     may_be_empty: bool,
 ) -> Upload:
+    if kept := _bytes_in_row(core, upload):
+        digest = _verified_digest(core, upload, lambda: BytesIO(kept), digests)
+        core.blobs.put(upload.id, BytesIO(kept), upload.size)
+        return _store_layer(core, ref, upload, digest, Stored(upload.id))
     file: UploadFile | None = None
     row = ClaimedRow(core, upload.id)
     if upload.parts or may_be_empty:
@@ -309,7 +365,8 @@ def _complete(
             if file is not None:
                 # A writer that was refused or cut off may have left bytes that do not count.
                 file.start(upload.size)
-            digest = _verified_digest(core, upload, file, digests)
+            reopen = partial(core.blobs.open_blob, upload.id) if file is None else file.read_back
+            digest = _verified_digest(core, upload, reopen, digests)
             stored = core.blobs.commit(upload.id, b"" if file is None else file.seal())
         completed = _store_layer(core, ref, upload, digest, stored)
         row.forget()
@@ -320,12 +377,12 @@ def _complete(
 
 
 def _verified_digest(
-    core: Core, upload: Upload, file: UploadFile | None, digests: Sequence[str]
+    core: Core, upload: Upload, reopen: Callable[[], BinaryIO], digests: Sequence[str]
 ) -> Digest:
     """Give the digest under which the layer is stored: the one given that its bytes have."""
     checkable = [Digest(given) for given in digests if _is_checkable(core, given)]
     names = {digest.algorithm for digest in checkable} or {"sha256"}
-    actual = [Digest(f"{name}:{_hexdigest(core, upload, file, name)}") for name in names]
+    actual = [Digest(f"{name}:{_hexdigest(upload, reopen, name)}") for name in names]
     for digest in checkable:
         if digest in actual:
             return digest
@@ -341,12 +398,12 @@ def _is_checkable(core: Core, digest: str) -> bool:
     return digest.partition(":")[0] in core.algorithms
 
 
-def _hexdigest(core: Core, upload: Upload, file: UploadFile | None, algorithm: str) -> str:
+def _hexdigest(upload: Upload, reopen: Callable[[], BinaryIO], algorithm: str) -> str:
     hasher = resume_hasher(upload.hash_state)
     if hasher is not None and hasher.algorithm == algorithm:
         return hasher.hexdigest()
     plain = hashlib.new(algorithm)
-    with core.blobs.open_blob(upload.id) if file is None else file.read_back() as source:
+    with reopen() as source:
         for piece in iter(lambda: source.read(MIB), b""):
             plain.update(piece)
     return plain.hexdigest()
@@ -369,7 +426,7 @@ def _store_layer(
         if current.completed_digest is not None:
             # A retry overtook the request it repeats; both get the one answer.
             return current
-        if current.claim != upload.claim:
+        if (current.claim, current.size) != (upload.claim, upload.size):
             raise UploadBusy(upload.id)
         new = NewBlob(digest, stored.key, upload.size)
         blob_id, unused, was_known_lost = settle_blob(

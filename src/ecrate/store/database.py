@@ -17,13 +17,14 @@ that no two wait for each other:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 SCHEMA_VERSION = 13
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 class ConstraintError(Exception):
@@ -32,6 +33,10 @@ class ConstraintError(Exception):
 
 class DataTooNewError(Exception):
     """The data was written by a newer version, which this one must not touch."""
+
+
+class MustWaitError(Exception):
+    """What was to take a moment has come to something that may have to be waited for."""
 
 
 class UnusableError(Exception):
@@ -61,10 +66,44 @@ class Transaction(Protocol):
         """Run one statement for each of `rows`."""
 
 
+class Gathering(Protocol):
+    """Writes that one thread does one after the other and that become durable together.
+
+    Between `begin` and `commit` nobody else writes.
+    """
+
+    def try_begin(self) -> bool:
+        """Begin if that can be done without waiting; tell whether it was."""
+
+    def begin(self) -> None:
+        """Wait until it can be done, and begin."""
+
+    def run(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function whose blocks of `Database.write` end without being durable yet.
+
+        Each is undone by an exception alone, as ever.
+        """
+
+    def look(self, function: Callable[..., T], *arguments: object) -> T:
+        """Call a function that may write, but hardly ever does, at any time.
+
+        Raises `MustWaitError` where it comes to that; nothing is written then.
+        """
+
+    def commit(self) -> None:
+        """Return when all is durable; raises what kept it from being, and then none of it is."""
+
+
 class Database(Protocol):
-    """Where rows live. `is_local`: a read costs microseconds and never waits for another."""
+    """Where rows live. `is_local`: a read costs microseconds and never waits for another.
+
+    `gathering` is there where a thread saves much by doing many writes at once.
+    """
 
     is_local: bool
+
+    @property
+    def gathering(self) -> Gathering | None: ...
 
     def read(self) -> AbstractContextManager[Transaction]:
         """Open a transaction that sees one snapshot and changes nothing."""
@@ -79,6 +118,9 @@ class Database(Protocol):
         block's end where it was caught in there. Where `StoreUnavailable` comes at the block's
         end, whether the transaction took effect is not known.
         """
+
+    def check_may_wait(self) -> None:
+        """Raise `MustWaitError` in a function that `gathering` runs."""
 
     def find_sequence(self, tx: Transaction, table: str) -> int:
         """Give the last identity that one of our tables gave out, 0 before the first."""

@@ -110,6 +110,23 @@ TABLES: Final = (
     ),
     _table("trash_bins", "repository_id", "bin_id"),
     _table("trash_images", "image_id", "tags deleted_at kept_until"),
+    _table("scanning_configurations", "registry_id region", "scan_type rules reconsidered"),
+    _table(
+        "scans",
+        "image_id",
+        "scan_type is_continuous status description requested_at completed_at feed "
+        "feed_updated_at counts",
+    ),
+    Table(
+        "scan_results",
+        ("image_id",),
+        ("inventory", "findings"),
+        binary=("inventory", "findings"),
+        page=20,
+    ),
+    _table("advisory_feed", "id", "number updated_at source"),
+    _table("advisories", "id since", "until modified content"),
+    _table("advisory_packages", "ecosystem name advisory_id since", "affected"),
     _table(
         "outbox", "id", "registry_id region repository kind actor happened_at detail", identity=True
     ),

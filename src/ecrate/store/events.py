@@ -50,6 +50,7 @@ def publish(tx: Transaction, limit: int) -> int:
     """Move up to `limit` events from the outbox to where readers look; give how many.
 
     No two may do so at once: what commits later would else stand before what a reader has seen.
+    One whose lease has passed on and who wakes up then waits for the rows the other one moves.
     """
     rows = tx.all(
         "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox ORDER BY id LIMIT ?) "  # noqa: S608 - constants
@@ -116,14 +117,18 @@ def find_reader(tx: Transaction, name: str) -> int | None:
     return None if row is None else int(row[0])
 
 
-def put_reader(tx: Transaction, name: str, position: int) -> None:
-    """Note the position up to which a reader is done."""
+def insert_reader(tx: Transaction, name: str, position: int) -> None:
+    """Let a new reader begin behind a position, unless it has begun meanwhile."""
     tx.run(
-        "INSERT INTO event_readers (name, position) VALUES (?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET position = excluded.position",
+        "INSERT INTO event_readers (name, position) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
         name,
         position,
     )
+
+
+def put_reader(tx: Transaction, name: str, position: int) -> None:
+    """Note the position up to which a reader is done."""
+    tx.run("UPDATE event_readers SET position = ? WHERE name = ?", position, name)
 
 
 def delete_old_events(tx: Transaction, before: float, unread: float, limit: int) -> int:

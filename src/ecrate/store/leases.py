@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from ecrate.store.database import Transaction
+
+# A lease that ends farther ahead than so many of its lengths was taken before the clock was set
+# back; clocks of nodes that differ by less do no harm.
+FARTHEST: Final = 2
 
 
 def find_lease(tx: Transaction, name: str) -> tuple[str, float] | None:
@@ -18,11 +24,13 @@ def take_lease(tx: Transaction, name: str, holder: str, now: float, seconds: flo
             "INSERT INTO leases (name, holder, expires_at) VALUES (?, ?, ?) "
             "ON CONFLICT (name) DO UPDATE SET holder = excluded.holder, "
             "expires_at = excluded.expires_at "
-            "WHERE leases.holder = excluded.holder OR leases.expires_at < ?",
+            "WHERE leases.holder = excluded.holder OR leases.expires_at < ? "
+            "OR leases.expires_at > ?",
             name,
             holder,
             now + seconds,
             now,
+            now + FARTHEST * seconds,
         )
     )
 

@@ -29,6 +29,7 @@ from ecrate.domain.errors import StorageFull, StoreUnavailable
 from ecrate.store.database import (
     SCHEMA_VERSION,
     ConstraintError,
+    Gathering,
     Row,
     Transaction,
     UnusableError,
@@ -223,6 +224,7 @@ class PostgresDatabase:
     """The connections of this process: as many at once as it may have, kept when they are idle."""
 
     is_local = False
+    gathering: Gathering | None = None  # it has a group commit of its own
 
     def __init__(self, url: str, *, connections: int, patience: float = 5.0) -> None:
         """With `patience`, the seconds for which a request waits for a connection."""
@@ -304,6 +306,9 @@ class PostgresDatabase:
         else:
             connection.close()
         self._slots.release()
+
+    def check_may_wait(self) -> None:
+        """There is no gathering."""
 
     def find_sequence(self, tx: Transaction, table: str) -> int:
         row = tx.one(

@@ -9,7 +9,8 @@ another waits leaves the transaction open to it, and both return once it is comm
     A: BEGIN, block ---------------. waits ---------------------------. returns
     B:        waits for its turn   SAVEPOINT, block, RELEASE, COMMIT   returns
 
-One that fails takes back its own savepoint only.
+One that fails takes back its own savepoint only. A thread may also do many writes by itself and
+commit once for all of them (`Gathering`): its blocks are such savepoints too.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ecrate.domain.errors import StorageFull
-from ecrate.store.database import SCHEMA_VERSION, ConstraintError, Row, Transaction
+from ecrate.store.database import SCHEMA_VERSION, ConstraintError, MustWaitError, Row, Transaction
 from ecrate.store.schema import Schema, apply_migrations, is_to_migrate
+
+T = TypeVar("T")
 
 _LOG: Final = logging.getLogger("ecrate")
 # How many writes share a commit at the most, so that the first of them need not wait for ever.
@@ -131,6 +134,7 @@ class SqliteDatabase:
         self._guard = threading.Lock()
         self.waiting = 0  # writers, for their turn
         self._commit: _Commit | None = None
+        self.gathering = _Gathering(self)
         self._lock_file = os.open(
             path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600
         )
@@ -141,8 +145,8 @@ class SqliteDatabase:
     def look(self) -> _Look:
         return _Look(self)
 
-    def write(self) -> _Write:
-        return _Write(self)
+    def write(self) -> _Write | _Joined:
+        return _Joined(self.gathering) if self.gathering.is_here() else _Write(self)
 
     def borrow(self) -> sqlite3.Connection:
         """Take a reading connection; `give_back` returns it."""
@@ -158,22 +162,46 @@ class SqliteDatabase:
         """Wait for this process's turn among its threads, and then, unless a transaction was left
         open for it, among the processes.
         """
+        self._wait_for_turn()
+        try:
+            if self._commit is None:
+                self._begin()
+            else:
+                self._writer.execute("SAVEPOINT own")
+        except BaseException as error:
+            self.finish(error)
+            raise
+        return self._writer
+
+    def begin_many(self, *, waits: bool) -> tuple[sqlite3.Connection, _Commit] | None:
+        """Begin as `begin_write` does, or where it would have to wait, and may not, not at all."""
+        if waits:
+            self._wait_for_turn()
+        elif self.waiting or not self._turn.acquire(blocking=False):
+            return None
+        try:
+            if self._commit is None:
+                self._begin(0 if waits else fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._turn.release()
+            return None
+        except BaseException as error:
+            self.finish(error)
+            raise
+        assert self._commit is not None  # noqa: S101 - just begun
+        return self._writer, self._commit
+
+    def _wait_for_turn(self) -> None:
         with self._guard:
             self.waiting += 1
         self._turn.acquire()
         with self._guard:
             self.waiting -= 1
-        try:
-            if self._commit is None:
-                fcntl.flock(self._lock_file, fcntl.LOCK_EX)
-                self._writer.execute("BEGIN IMMEDIATE")
-                self._commit = _Commit()
-            else:
-                self._writer.execute("SAVEPOINT own")
-        except BaseException as error:
-            self._finish(error)
-            raise
-        return self._writer
+
+    def _begin(self, flags: int = 0) -> None:
+        fcntl.flock(self._lock_file, fcntl.LOCK_EX | flags)
+        self._writer.execute("BEGIN IMMEDIATE")
+        self._commit = _Commit()
 
     def end_write(self, error: BaseException | None) -> None:
         """Return when what the block wrote is durable, or with an error take it back; either way
@@ -188,19 +216,19 @@ class SqliteDatabase:
                 self._writer.execute("ROLLBACK TO own")
         except sqlite3.Error as failure:
             error = failure
-            self._finish(failure)
+            self.finish(failure)
             raise
         if not self._writer.in_transaction:
             # After some errors (a full disk, say) SQLite rolls back everything by itself.
-            self._finish(error)
+            self.finish(error)
         elif self.waiting and 0 < commit.size < _SHARED:
             self._turn.release()
         else:
-            self._finish()
+            self.finish()
         if error is None:
             commit.wait()
 
-    def _finish(self, error: BaseException | None = None) -> None:
+    def finish(self, error: BaseException | None = None) -> None:
         """Commit for all who share it; with an error, for none of them."""
         commit, self._commit = self._commit, None
         try:
@@ -215,6 +243,10 @@ class SqliteDatabase:
             self._turn.release()
             if commit is not None:
                 commit.end(error)
+
+    def check_may_wait(self) -> None:
+        if self.gathering.is_here():
+            raise MustWaitError
 
     def find_sequence(self, tx: Transaction, table: str) -> int:
         row = tx.one("SELECT seq FROM sqlite_sequence WHERE name = ?", table)
@@ -262,6 +294,104 @@ class _Commit:
         if self._failure is not None:
             # Not the same exception in several threads.
             raise sqlite3.OperationalError(str(self._failure)) from self._failure
+
+
+class _Gathering:
+    """The writes of one thread that share a commit, see `store.database.Gathering`."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._database = database
+        self._commit: _Commit | None = None
+        self._thread = 0  # that runs a function of it
+        self.is_looking = False
+        self.writer: sqlite3.Connection
+        self.failure: BaseException | None = None
+
+    def try_begin(self) -> bool:
+        return self._begin(waits=False)
+
+    def begin(self) -> None:
+        self._begin(waits=True)
+
+    def _begin(self, *, waits: bool) -> bool:
+        begun = self._database.begin_many(waits=waits)
+        if begun is None:
+            return False
+        self.writer, self._commit = begun
+        self.failure = None
+        return True
+
+    def run(self, function: Callable[..., T], *arguments: object) -> T:
+        self._thread = threading.get_ident()
+        try:
+            return function(*arguments)
+        finally:
+            self._thread = 0
+
+    def look(self, function: Callable[..., T], *arguments: object) -> T:
+        self.is_looking = True
+        try:
+            return self.run(function, *arguments)
+        finally:
+            self.is_looking = False
+
+    def is_here(self) -> bool:
+        """Tell whether a function of it runs in this thread."""
+        return self._thread == threading.get_ident()
+
+    def count(self) -> None:
+        """Note that one more write waits for the commit."""
+        assert self._commit is not None  # noqa: S101 - begun
+        self._commit.size += 1
+
+    def commit(self) -> None:
+        commit, self._commit = self._commit, None
+        assert commit is not None  # noqa: S101 - begun
+        self._database.finish(self.failure)
+        commit.wait()
+
+
+class _Joined:
+    """A write among those of a gathering: a savepoint."""
+
+    __slots__ = ("_gathering", "_transaction")
+
+    def __init__(self, gathering: _Gathering) -> None:
+        self._gathering = gathering
+
+    def __enter__(self) -> SqliteTransaction:
+        if self._gathering.is_looking:
+            raise MustWaitError
+        writer = self._gathering.writer
+        if not writer.in_transaction:
+            _check_room(self._gathering.failure)
+            raise sqlite3.OperationalError("the transaction was given up") from (
+                self._gathering.failure
+            )
+        writer.execute("SAVEPOINT own")
+        self._transaction = SqliteTransaction(writer)
+        return self._transaction
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        writer, broken = self._gathering.writer, self._transaction.broken
+        failure = error or broken
+        if not writer.in_transaction:
+            # After some errors (a full disk, say) SQLite rolls back everything by itself.
+            self._gathering.failure = failure or RuntimeError("rolled back")
+        elif failure is None:
+            writer.execute("RELEASE own")
+            self._gathering.count()
+        else:
+            writer.execute("ROLLBACK TO own")
+            writer.execute("RELEASE own")
+        _check_room(error)
+        if error is None and broken is not None:
+            raise broken
 
 
 class _Read:

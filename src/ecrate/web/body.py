@@ -16,6 +16,7 @@ from aiohttp.web import BaseRequest
 from ecrate.domain.errors import BodyTooLarge, BodyTruncated
 from ecrate.web.connection import Connection
 from ecrate.web.handoff import can_hand_off, hand_off, hand_off_chunks
+from ecrate.web.metrics import RECEIVED
 from ecrate.web.threads import Threads
 
 SMALL_BODY: Final = 64 * 1024
@@ -62,6 +63,8 @@ async def stream_body(
     """
     length = check_length(request, limit)
     welcome_body(request)
+    if length is None:
+        sink = _counting(request, sink)
     if can_hand_off(request, length, threads):
         if length is None:
             await hand_off_chunks(request, sink, threads, limit=limit)
@@ -81,6 +84,18 @@ async def stream_body(
             raise BodyTruncated(received) if length is None else BodyTruncated(received, length)
         if ended:
             return
+
+
+def _counting(
+    request: BaseRequest, sink: Callable[[bytes | memoryview], None]
+) -> Callable[[bytes | memoryview], None]:
+    """Let the request know how much came, which its head did not tell."""
+
+    def count(piece: bytes | memoryview) -> None:
+        request[RECEIVED] = request.get(RECEIVED, 0) + len(piece)
+        sink(piece)
+
+    return count
 
 
 def _drain(pieces: list[bytes], sink: Callable[[bytes | memoryview], None]) -> None:

@@ -9,10 +9,17 @@ from collections.abc import Mapping
 
 from aiohttp.web import BaseRequest, Response, StreamResponse
 
-from ecrate.domain.errors import EcrateError, ExpiredToken, StoreUnavailable
+from ecrate.domain.errors import (
+    EcrateError,
+    ExpiredToken,
+    InternalFault,
+    RateExceeded,
+    StoreUnavailable,
+)
 from ecrate.domain.layers import Layer
 from ecrate.operations.core import Core
-from ecrate.operations.layers import find_layer_to_download, open_layer
+from ecrate.operations.layers import find_layer_to_download, open_layer, registry_of_download
+from ecrate.web.faults import DOWNLOAD, Faults, is_cut, send_half
 from ecrate.web.files import send_file, send_stream
 from ecrate.web.threads import Threads
 
@@ -22,6 +29,8 @@ async def send_layer(
 ) -> StreamResponse:
     """Answer a GET or HEAD with the layer's bytes: 200, 206, 304 or 416."""
     digest = layer.digest.text
+    if is_cut(request):
+        return await send_half(request, open_layer(core, layer), layer.size, headers)
     if core.blobs.is_local:
         return await send_file(request, open_layer(core, layer), layer.size, digest, headers)
     open_at = functools.partial(open_layer, core, layer)
@@ -31,9 +40,10 @@ async def send_layer(
 class Downloads:
     """Serves the one layer that a seal names, to whoever has the seal."""
 
-    def __init__(self, core: Core, threads: Threads) -> None:
+    def __init__(self, core: Core, threads: Threads, faults: Faults | None = None) -> None:
         self._core = core
         self._threads = threads
+        self._faults = faults
 
     async def __call__(self, request: BaseRequest) -> StreamResponse:
         if request.method not in {"GET", "HEAD"}:
@@ -49,6 +59,15 @@ class Downloads:
             return Response(status=404, text="There is no such download.\n")
         headers = {"Content-Type": "application/octet-stream"}
         try:
-            return await send_layer(request, self._core, layer, headers, self._threads)
+            if self._faults is None:
+                return await send_layer(request, self._core, layer, headers, self._threads)
+            registry = registry_of_download(self._core, seal)
+            async with self._faults.around(request, registry, DOWNLOAD):
+                return await send_layer(request, self._core, layer, headers, self._threads)
+        except RateExceeded as error:
+            return Response(status=429, text=f"{error}\n", headers={"Retry-After": "1"})
+        except (ExpiredToken, InternalFault) as error:
+            status = 403 if isinstance(error, ExpiredToken) else 500
+            return Response(status=status, text=f"{error}\n")
         except StoreUnavailable as error:
             return Response(status=503, text=f"{error}\n", headers={"Retry-After": "1"})

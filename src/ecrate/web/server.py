@@ -9,6 +9,7 @@ import re
 import signal
 import socket
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
@@ -29,19 +30,24 @@ _TICK: Final = 0.05
 _NEWCOMERS: Final = 1.0
 
 Handler = Callable[[BaseRequest], Awaitable[StreamResponse]]
+# Told of each request once it has its answer: the door's prefix, and when it began
+# (`time.perf_counter()`).
+Observer = Callable[[str, BaseRequest, StreamResponse, float], None]
 
 
 class Doors:
-    """Gives each request to the first door whose prefix its path has."""
+    """Gives each request to the first door whose prefix its path has; observers hear of it."""
 
     def __init__(
         self,
         doors: Sequence[tuple[str, Handler]],
+        observers: Sequence[Observer] = (),
         *,
         on_stop: Callable[[], None] | None = None,
     ) -> None:
         """`on_stop` ends those answers that would not end by themselves."""
         self._doors = doors
+        self._observers = observers
         self._on_stop = on_stop
         self._is_stopping = False
         self.busy: set[RequestHandler] = set()
@@ -69,7 +75,11 @@ class Doors:
         path = request.raw_path
         for prefix, handler in self._doors:
             if path.startswith(prefix):
-                return await handler(request)
+                begun = time.perf_counter()
+                response = await handler(request)
+                for observe in self._observers:
+                    observe(prefix, request, response, begun)
+                return response
         return Response(status=404, text="404 page not found\n")
 
     def stop(self) -> None:

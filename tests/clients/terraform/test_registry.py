@@ -59,6 +59,24 @@ def test_account_setting_that_is_retired_is_refused(ecr: ECRClient, name: str, v
     assert tf.AccountSetting(ecr).read(name) == before
 
 
+def _rule(frequency: str, *filters: str) -> dict[str, Any]:
+    listed = [{"filter": one, "filter_type": "WILDCARD"} for one in filters]
+    return {"scan_frequency": frequency, "repository_filter": listed}
+
+
+def test_registry_scanning_configuration_is_as_planned(ecr: ECRClient, account: str) -> None:
+    scanning = tf.RegistryScanningConfiguration(ecr)
+    first = {"registry_id": account, "scan_type": "BASIC", "rule": []}
+    rules = [_rule("SCAN_ON_PUSH", "example"), _rule("CONTINUOUS_SCAN", "prod*", "*")]
+    second = {"registry_id": account, "scan_type": "ENHANCED", "rule": rules}
+
+    before = apply(scanning, first)
+    after = apply(scanning, second, before)
+    scanning.delete(after)
+
+    assert (before, after, scanning.read(account)) == (first, second, first)
+
+
 def test_pull_time_exclusion_comes_and_goes(ecr: ECRClient) -> None:
     exclusion = tf.PullTimeExclusion(ecr)
     plan = {"principal_arn": PRINCIPAL}

@@ -36,6 +36,7 @@ class S3Blobs:
     """The blob store that any number of nodes share."""
 
     is_local = False
+    row_room = 0
 
     def __init__(
         self, address: S3Address, credentials: Credentials | None = None, *, redirects: bool = True

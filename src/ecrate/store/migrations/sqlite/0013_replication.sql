@@ -1,4 +1,4 @@
--- depends: 0009_pull_through
+-- depends: 0010_scanning
 
 CREATE TABLE replication_rules (
     registry_id TEXT NOT NULL,
