@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from ecrate.app import Layout
 from ecrate.cli.doctor.clients import check_containerd, hosts_folder, is_insecure
 from ecrate.cli.doctor.findings import Situation
 from ecrate.cli.doctor.machine import filesystem_of
 from ecrate.cli.doctor.server import compare_clocks, read_certificate
 from ecrate.cli.registries import plain_registries
+from ecrate.drivers import Layout
 from ecrate.settings import Settings
 from ecrate.store.database import SCHEMA_VERSION
 from ecrate.upstream.endpoints import Endpoint
