@@ -46,6 +46,8 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "parity": [("", ""), ("ecr", "ecr")],
     "sparse_manifests": [("yes", True), (False, False)],
     "anonymous_pull": [("TRUE", True)],
+    "console": [("no", False)],
+    "console_session": [("60", 60.0)],
     "repositories_per_registry": [("1", 1), (1_000_000_000, 1_000_000_000)],
     "images_per_repository": [("250000", 250_000)],
     "rate_limits": [
@@ -132,6 +134,8 @@ BAD: dict[str, list[object]] = {
     "parity": ["oci", "ECR"],
     "sparse_manifests": ["on and off"],
     "anonymous_pull": [3],
+    "console": ["perhaps"],
+    "console_session": [*SECONDS, "59"],
     "repositories_per_registry": ["0", -1, "many", 1e5, "1000000001"],
     "images_per_repository": ["0", ""],
     "rate_limits": ["on", "PutImage", "PutImage=0", "PutImage=x", "putimage=1", "PutImage=1,", 5],

@@ -1,7 +1,7 @@
 """The console in a real browser: what scripts add, how it looks, and who can use it.
 
 All of it is in one module, which has one browser: Playwright keeps an event loop in the thread for
-as long as it is there. Screenshots are left in the temporary folder of a run.
+as long as it is there. `-o tmp_path_retention_policy=all` keeps the screenshots.
 """
 
 from __future__ import annotations

@@ -198,7 +198,15 @@ def test_registry_shows_counts_and_background_work(root: Visitor) -> None:
     assert "Background work" in page
 
 
-HIDDEN = ("Create</a>", "Delete</a>", "Save</button>", "Lock</button>", "Scan now", "Audit log")
+HIDDEN = (
+    "Create</a>",
+    "Delete</a>",
+    "Save</button>",
+    "Lock</button>",
+    "Scan now",
+    "Audit log",
+    "Trash",
+)
 CHANGES: tuple[tuple[str, dict[str, str]], ...] = (
     ("create", {"name": "mine"}),
     ("r/readable/-/settings", {"mode": "IMMUTABLE"}),

@@ -130,7 +130,7 @@ def test_preparing_goes_on_after_a_start_that_was_killed(empty_url: str) -> None
         "ALTER TABLE repositories DROP COLUMN has_gate; DROP TABLE applied_bundles; "
         "DROP TABLE tasks; DROP TABLE lanes; DROP TABLE dead_deliveries; DROP TABLE webhooks; "
         "DROP TABLE backfill_results; DROP TABLE backfills; DROP TABLE replications; "
-        "DROP TABLE replication_rules; ",
+        "DROP TABLE replication_rules; DROP TABLE console_sessions; DROP TABLE console_attempts; ",
     )
 
     with preparing(empty_url):

@@ -19,10 +19,10 @@ _LINES: Final = 100
 
 def show_registry(request: ConsoleRequest) -> Response:
     core, caller, own = request.core, request.caller, request.caller.registry
-    counts = server = events = None
+    count = server = events = None
     # What may not be seen is left out.
     with contextlib.suppress(AccessDenied):
-        counts = overview.count_registry(core, caller, own)
+        count = overview.count_repositories(core, caller, own)
     with contextlib.suppress(AccessDenied):
         server = overview.describe_server(core, caller)
     with contextlib.suppress(AccessDenied):
@@ -31,11 +31,16 @@ def show_registry(request: ConsoleRequest) -> Response:
         events = read_events(core, caller, own, after=after, limit=_EVENTS).events[::-1]
     return request.page(
         "registry.html",
-        counts=counts,
+        count=count,
         server=server,
         events=events,
         may=request.may_in_registry(("ReadAuditLog",)),
     )
+
+
+def count_images(request: ConsoleRequest) -> Response:
+    count = overview.count_images(request.core, request.caller, request.caller.registry)
+    return request.part("count.html", "Images", count=count)
 
 
 def search_audit(request: ConsoleRequest) -> Response:

@@ -70,8 +70,10 @@ class ConsoleRequest:
 
     def page(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """Give a page, or the fragment of one."""
+        shows_trash = not self.is_fragment and self.may_in_registry(("RestoreRepository",))
         text = self.pages.render(
             template,
+            shows_trash=shows_trash,
             session=self.session,
             caller=self.caller,
             registry=self.caller.registry,

@@ -35,6 +35,7 @@ GET: Final[Mapping[str, Route]] = {
     "create": Route(repositories.show_creation),
     "trash": Route(trash.show_trash),
     "registry": Route(registry.show_registry),
+    "registry/images": Route(registry.count_images),
     "audit": Route(registry.search_audit),
     "r": Route(repositories.show_repository),
     "r/usage": Route(repositories.show_usage),

@@ -63,11 +63,18 @@ def find_usage(core: Core, caller: Caller, ref: RepositoryRef) -> store.Usage:
         return store.find_usage(tx, repository.id)
 
 
-def count_registry(core: Core, caller: Caller, registry: RegistryRef) -> tuple[int, int]:
-    """Give how many repositories and images there are."""
+def count_repositories(core: Core, caller: Caller, registry: RegistryRef) -> int:
+    """Give how many repositories there are."""
     with core.database.read() as tx:
         authorize(tx, caller, registry, "DescribeRepositories", RepositoryRef(registry, "*").arn)
-        return store.count_registry(tx, registry)
+        return store.count_repositories(tx, registry)
+
+
+def count_images(core: Core, caller: Caller, registry: RegistryRef) -> int:
+    """Add up how many images there are."""
+    with core.database.read() as tx:
+        authorize(tx, caller, registry, "DescribeRepositories", RepositoryRef(registry, "*").arn)
+        return store.count_images(tx, registry)
 
 
 def describe_server(core: Core, caller: Caller) -> ServerState:

@@ -66,12 +66,22 @@ def find_usage(tx: Transaction, repository_id: int) -> Usage:
     return Usage(int(total), int(unique), pushed, pulled)
 
 
-def count_registry(tx: Transaction, registry: RegistryRef) -> tuple[int, int]:
-    """Give how many repositories and images a registry has."""
+def count_repositories(tx: Transaction, registry: RegistryRef) -> int:
+    """Give how many repositories a registry has."""
     row = tx.one(
-        "SELECT COUNT(*), COALESCE(SUM(image_count), 0) FROM repositories "
-        "WHERE registry_id = ? AND region = ?",
+        "SELECT repository_count FROM registries WHERE id = ? AND region = ?",
         registry.id,
         registry.region,
     )
-    return (0, 0) if row is None else (int(row[0]), int(row[1]))
+    return 0 if row is None else int(row[0])
+
+
+def count_images(tx: Transaction, registry: RegistryRef) -> int:
+    """Add up the images of a registry; that takes the longer the more repositories it has."""
+    row = tx.one(
+        "SELECT COALESCE(SUM(image_count), 0) FROM repositories WHERE registry_id = ? "
+        "AND region = ?",
+        registry.id,
+        registry.region,
+    )
+    return 0 if row is None else int(row[0])
