@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
+from itertools import chain
 from typing import Any, BinaryIO, Final
 
 from ecrate.domain.names import RegistryRef
@@ -31,15 +33,15 @@ def search_audit(
     account = f'"recipientAccountId":"{registry.id}"'.encode()
     found: list[dict[str, Any]] = []
     room = _MOST
-    for file in core.audit.read_files():
-        for line in _lines_backwards(file):
+    with contextlib.closing(core.audit.read_files()) as files:
+        for line in chain.from_iterable(_lines_backwards(file) for file in files):
             room -= len(line) + 1
             if account in line and wanted in line.lower():
                 event = _read(line)
                 if event is not None and event.get("awsRegion") == registry.region:
                     found.append(event)
             if len(found) >= limit or room < 0:
-                return found
+                break
     return found
 
 

@@ -16,7 +16,7 @@ import fcntl
 import os
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,7 +41,7 @@ class AuditLog:
         """Whether lines could not be written when they came."""
         return bool(self._owed)
 
-    def read_files(self) -> Iterator[BinaryIO]:
+    def read_files(self) -> Generator[BinaryIO, None, None]:
         """Give the log's files to read, the newest first; none where it is a stream."""
         if not isinstance(self._target, Path):
             return
