@@ -326,7 +326,7 @@ async def _work(
             ("/readyz", Readiness(core, threads)),
             *scrape,
             (EVENTS, streams),
-            *([(CONSOLE, console)] if settings.console else []),
+            *([(CONSOLE.rstrip("/"), console)] if settings.console else []),
             (
                 "/",
                 answer(AwsFront(core, service_model(), hosts, bodies, threads, faults=faults)),

@@ -198,6 +198,7 @@ def test_pages_are_accessible_and_fit(
         "repositories": "repositories",
         "repository": "r/app/web",
         "image": f"r/app/web/-/image/{image.digest}",
+        "compare": "r/app/web/-/compare?one=v1&other=v2",
         "settings": "r/app/web/-/settings",
         "lifecycle": "r/app/web/-/lifecycle",
         "policy": "r/app/web/-/policy",

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.console import Visitor, image_of
-from tests.support.images import make_image
+from tests.support.images import OCI_CONFIG, Blob, MadeImage, make_image
 from tests.support.policies import allow, policy
 from tests.support.pushing import make_index, push_image
 from tests.support.server import ACCOUNT, Server
@@ -130,6 +130,42 @@ def test_index_shows_its_platforms(server: Server, root: Visitor) -> None:
 
     assert "linux/arm64/v8" in page
     assert f"/console/r/many/-/image/{image.digest}" in page
+
+
+def test_two_images_are_compared(server: Server, root: Visitor) -> None:
+    ecr = server.ecr()
+    root.post("create", name="compared")
+    one = image_of(json.dumps(CONFIG).encode(), 3000, 1000)
+    changed = {**CONFIG, "config": {"Labels": {"team": "network"}, "Env": ["A=1", "B=2"]}}
+    more = image_of(json.dumps(changed).encode(), 500)
+    other = MadeImage(more.config, (one.layers[0], *more.layers))
+    push_image(ecr, "compared", one, "one")
+    push_image(ecr, "compared", more)
+    ecr.put_image(repositoryName="compared", imageManifest=other.manifest, imageTag="other")
+
+    page = root.get("r/compared/-/compare?one=one&other=other").text
+
+    assert "1 in both (3.0 kB); whoever has the one pulls 500 B for the other." in page
+    rows = re.findall("<tr><td><bdi>(.*?)</bdi></td><td>(.*?)</td><td>(.*?)</td></tr>", page)
+    plain = {name: (re.sub("<.*?>", "", a), re.sub("<.*?>", "", b)) for name, a, b in rows}
+    assert plain == {
+        "Cmd": ("[&#34;/bin/run&#34;]", "not there"),
+        "Env B": ("not there", "2"),
+        "Labels team": ("storage", "network"),
+    }
+    assert "does not exist" in root.get("r/compared/-/compare?one=one&other=none").text
+    assert 'name="one"' in root.get("r/compared/-/compare").text
+
+
+def test_sizes_and_times_are_shown_where_they_are_asked_for(server: Server, root: Visitor) -> None:
+    root.post("create", name="sized/one")
+    root.post("create", name="sized/two")
+    push_image(server.ecr(), "sized/one", MadeImage(Blob(b"{}", OCI_CONFIG), (Blob(b"x" * 998),)))
+
+    page = root.get("repositories?search=sized&sizes=yes").text
+
+    sizes = re.findall(r'class="number">([^<]*)<', page)
+    assert sizes == ["Images", "Layers", "Only here", "1", "1.0 kB", "1.0 kB", "0", "0 B", "0 B"]
 
 
 def test_image_is_deleted(server: Server, root: Visitor) -> None:
@@ -260,6 +296,7 @@ def test_reader_cannot_see_what_it_may_not(guest: Visitor, path: str) -> None:
         *("nope", "r", "r/", "r/x", "r/a/-/nope", "image", "r/Bad Name", "r/a\0b", "r/a/../b"),
         *("r/a/-/image/sha256:00", f"r/a/-/image/sha256:{'0' * 64}", "r/a/-/image/md5:00"),
         *("r/a?before=x", "r/a?before=99999999999999999999", "repositories?after=%00%ff"),
+        *("r/a/-/compare?one=x&other=%00", "r/a/-/compare?one=sha256:0&other=x"),
         *("audit?search=%ff%00", "r/a/-/usage", "r/a/-/lifecycle/preview", "%ff", "r/%ff"),
     ],
 )

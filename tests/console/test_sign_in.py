@@ -25,6 +25,13 @@ def test_page_leads_whoever_has_not_signed_in_there(server: Server, visit: Visit
     assert (answer.status_code, answer.headers["Location"]) == (303, "/console/sign-in")
 
 
+def test_address_without_a_slash_leads_there(server: Server, visit: Visit) -> None:
+    client = visit(server).client
+
+    assert client.get("/console").headers["Location"] == "/console/"
+    assert client.get("/consoles").status_code == 404
+
+
 def test_sign_in_sets_a_cookie_for_this_site_only(server: Server, visit: Visit) -> None:
     answer = visit(server).sign_in(server.key_id, server.secret)
 

@@ -98,7 +98,7 @@ def test_usage_tells_what_is_shared(bench: Bench, one: RepositoryRef) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-@pytest.mark.parametrize("text", ["%", "_", "!", "'", "\\"])
+@pytest.mark.parametrize("text", ["%", "!_'"])
 def test_search_takes_special_characters_as_they_are(
     bench: Bench, one: RepositoryRef, text: str
 ) -> None:

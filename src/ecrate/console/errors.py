@@ -16,6 +16,7 @@ _STATUSES: Final[dict[type[errors.EcrateError], int]] = {
     errors.ImageNotFound: 404,
     errors.TrashNotFound: 404,
     errors.BodyTooLarge: 413,
+    errors.RateExceeded: 429,
     errors.StoreUnavailable: 503,
     errors.AuditUnavailable: 503,
     errors.StorageFull: 507,

@@ -118,10 +118,9 @@ class Console:
     async def _answer(self, request: BaseRequest, request_id: str) -> StreamResponse:
         raw, _, query = request.raw_path.partition("?")
         path = unquote(raw.removeprefix(PATH))
-        if request.method not in {"GET", "HEAD", "POST"}:
-            return Response(status=405, headers={"Allow": "GET, HEAD, POST"})
-        if path.startswith("static/"):
-            return _static(path.removeprefix("static/"))
+        for_anybody = _answer_anybody(request.method, raw, path)
+        if for_anybody is not None:
+            return for_anybody
         form: Mapping[str, str] = {}
         if request.method == "POST":
             async with self._bodies.read(request, _LARGEST_FORM) as (body, _):
@@ -164,6 +163,8 @@ class Console:
         try:
             if not route.operation:
                 return await self._threads.run(route.handler, request)
+            if self._core.rates is not None:
+                self._core.rates.take(request.caller.registry, route.operation)
             event = Event(route.operation, request.caller.registry, request.request_id)
             event.parameters = _told_parameters(request)
             return await audited(
@@ -239,6 +240,19 @@ class Console:
             samesite="Strict",
             secure=self._hosts.scheme() == "https",
         )
+
+
+def _answer_anybody(method: str, raw: str, path: str) -> Response | None:
+    """Answer what takes no session."""
+    if raw == PATH.rstrip("/"):
+        return Response(status=308, headers={"Location": PATH})
+    if not raw.startswith(PATH):
+        return Response(status=404, text="404 page not found\n")
+    if method not in {"GET", "HEAD", "POST"}:
+        return Response(status=405, headers={"Allow": "GET, HEAD, POST"})
+    if path.startswith("static/"):
+        return _static(path.removeprefix("static/"))
+    return None
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -108,7 +108,7 @@ def _content(request: ConsoleRequest, image_id: ImageId) -> Content:
     text = document.decode(errors="replace")[:_SHOWN_MANIFEST]
     if manifest.media_type in INDEX_TYPES:
         return Content(manifest, text, children=_children(request, document))
-    config = _config(request, manifest)
+    config = read_config(request, manifest)
     return Content(manifest, text, config, layers=draw_layers(manifest, config))
 
 
@@ -146,7 +146,7 @@ def _text(given: object) -> str:
     return given[:_MOST_TEXT] if isinstance(given, str) else ""
 
 
-def _config(request: ConsoleRequest, manifest: Manifest) -> dict[str, Any] | None:
+def read_config(request: ConsoleRequest, manifest: Manifest) -> dict[str, Any] | None:
     """Give the config's document, None where it is none that can be shown."""
     config = manifest.layers[0]
     if config.size > _CONFIG_SIZE or not config.media_type.endswith("json"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Final
 
 from aiohttp.web import Response
 
 from ecrate.console.request import PAGE, ConsoleRequest, repository_path
-from ecrate.domain.errors import AccessDenied, EcrateError, InvalidParameter
+from ecrate.domain.errors import AccessDenied, EcrateError, InvalidParameter, RepositoryNotFound
 from ecrate.domain.names import RepositoryRef
 from ecrate.domain.repositories import RepositorySettings, TagMutability
 from ecrate.operations import overview, repositories, tagging
@@ -37,12 +38,18 @@ def list_repositories(request: ConsoleRequest) -> Response:
             # Who may not list them may still look at one whose name they know.
             RepositoryRef.parse(own, search)
             return request.go(repository_path(search))
+    usages = {}
+    if request.query.get("sizes") == "yes":
+        for one in page.repositories:
+            with contextlib.suppress(AccessDenied, RepositoryNotFound):
+                usages[one.id] = overview.find_usage(request.core, request.caller, one.ref)
     return request.page(
         "repository_rows.html" if request.is_fragment else "repositories.html",
         repositories=page.repositories,
         next_name=page.next_name,
         search=search,
         after=after,
+        usages=usages,
         refused=refused,
         may=may,
         told=request.query.get("told", ""),

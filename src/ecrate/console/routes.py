@@ -9,7 +9,7 @@ from typing import Final
 
 from aiohttp.web import Response
 
-from ecrate.console import images, lifecycle, policies, registry, repositories, trash
+from ecrate.console import comparison, images, lifecycle, policies, registry, repositories, trash
 from ecrate.console.request import ConsoleRequest
 
 Handler = Callable[[ConsoleRequest], Response]
@@ -43,6 +43,7 @@ GET: Final[Mapping[str, Route]] = {
     "r/delete": Route(repositories.show_deletion),
     "r/lifecycle": Route(lifecycle.show_policy),
     "r/policy": Route(policies.show_policy),
+    "r/compare": Route(comparison.show_comparison),
     "image": Route(images.show_image),
     "image/findings": Route(images.show_findings),
 }
