@@ -137,6 +137,18 @@ def test_image_is_shown_and_its_command_copied(
     assert first / second == pytest.approx(3.0, rel=0.02)
 
 
+def test_files_of_a_layer_are_shown_in_its_place(
+    open_page: Callable[..., Page], image: MadeImage
+) -> None:
+    page = open_page()
+
+    page.goto(f"/console/r/app/web/-/image/{image.digest}")
+    page.get_by_role("link", name="Files of layer 1").click()
+
+    expect(page.locator(".layerlist")).to_contain_text("The layer is not read further")
+    expect(page.locator("svg.layers")).to_be_visible()
+
+
 @pytest.mark.usefixtures("image")
 def test_lifecycle_preview_follows_what_is_typed(open_page: Callable[..., Page]) -> None:
     page = open_page()

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gzip
 import html
+import io
 import json
 import re
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from ecrate.console.files import list_files
 from ecrate.console.images import draw_layers
 from ecrate.console.pages import Pages, ago, human_bytes, shown
 from ecrate.domain.images import parse_manifest
 from tests.support.cli import run_advisories
 from tests.support.console import Visitor, image_of
-from tests.support.images import MadeImage, make_image
+from tests.support.images import Blob, MadeImage, make_image
 from tests.support.pushing import push_image, push_layer
-from tests.support.scanning import advisory, image_with, python
+from tests.support.scanning import advisory, image_with, layer, python
 from tests.support.server import Server
 
 SCRIPT = "<script>alert(1)</script><img src=x onerror=alert(2)>"
@@ -82,6 +86,47 @@ def test_config_that_is_none_does_not_keep_the_page_from_being_shown(
 
     assert answer.status_code == 200
     assert digest in answer.text
+
+
+def test_files_of_a_layer_are_listed_and_searched(server: Server, root: Visitor) -> None:
+    root.post("create", name="files")
+    packed = layer({"etc/passwd": b"root", "app/.wh.old": b"", f"x/{TURNED}": SCRIPT.encode()})
+    push_image(server.ecr(), "files", MadeImage(make_image(1).config, (Blob(packed),)))
+    path = f"r/files/-/files?layer={Blob(packed).digest}"
+
+    page = root.get(path).text
+    found = root.get(f"{path}&search=passwd").text
+
+    assert "<bdi>etc/passwd</bdi>" in page
+    assert "-rw-r--r--" in page
+    assert "deleted</span> <bdi>app/old</bdi>" in page
+    assert "\u202e" not in page
+    assert re.findall("<bdi>(.*?)</bdi></td>", found) == ["etc/passwd"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        pytest.param(b"no archive" * 100, "it is no tar archive", id="no archive"),
+        pytest.param(gzip.compress(b"x" * 2000)[:-9], "it is no tar archive", id="cut off"),
+        pytest.param(gzip.compress(bytes(300 << 20), 1), "No file is so", id="zeros"),
+        pytest.param(b"", "No file is so", id="empty"),
+    ],
+)
+def test_layer_that_is_no_archive_is_told_so(content: bytes, told: str) -> None:
+    files, objection = list_files(cast("io.RawIOBase", io.BytesIO(content)), "")
+
+    text = Pages().render(
+        "files.html", files=files, objection=objection, layer="a:b", search="", files_path=""
+    )
+    assert told in text
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:0", f"sha256:{'0' * 64}"])
+def test_files_of_a_layer_that_is_not_there_are_refused(root: Visitor, digest: str) -> None:
+    root.post("create", name="files")
+
+    assert root.get(f"r/files/-/files?layer={digest}").status_code in {400, 404}
 
 
 def test_search_is_repeated_as_text(root: Visitor) -> None:

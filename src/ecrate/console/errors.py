@@ -14,6 +14,7 @@ _STATUSES: Final[dict[type[errors.EcrateError], int]] = {
     errors.UnknownAccessKey: 401,
     errors.RepositoryNotFound: 404,
     errors.ImageNotFound: 404,
+    errors.LayerNotFound: 404,
     errors.TrashNotFound: 404,
     errors.BodyTooLarge: 413,
     errors.RateExceeded: 429,

@@ -9,7 +9,16 @@ from typing import Final
 
 from aiohttp.web import Response
 
-from ecrate.console import comparison, images, lifecycle, policies, registry, repositories, trash
+from ecrate.console import (
+    comparison,
+    files,
+    images,
+    lifecycle,
+    policies,
+    registry,
+    repositories,
+    trash,
+)
 from ecrate.console.request import ConsoleRequest
 
 Handler = Callable[[ConsoleRequest], Response]
@@ -43,6 +52,7 @@ GET: Final[Mapping[str, Route]] = {
     "r/delete": Route(repositories.show_deletion),
     "r/lifecycle": Route(lifecycle.show_policy),
     "r/policy": Route(policies.show_policy),
+    "r/files": Route(files.show_files),
     "r/compare": Route(comparison.show_comparison),
     "image": Route(images.show_image),
     "image/findings": Route(images.show_findings),
