@@ -78,7 +78,7 @@ docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/ma
 	$(BIN)/python -m tools.man .venv/share/man
 
 site: .venv-docs/.stamp ## Make build/site of docs/; a warning fails it
-	.venv-docs/bin/python -m sphinx --fail-on-warning --keep-going --quiet docs build/site
+	.venv-docs/bin/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/site
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt

@@ -54,6 +54,21 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         assert not heading or heading in _headings(file), target
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_tests_that_are_named_exist(page: Path) -> None:
+    for file, name in re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", page.read_text()):
+        assert re.search(rf"^def {name}\(", (ROOT / file).read_text(), re.MULTILINE), name
+
+
+def test_every_door_of_the_threat_model_has_its_tests() -> None:
+    text = (ROOT / "docs" / "explanation" / "threat-model.md").read_text()
+    rows = [row for row in text.splitlines() if row.startswith("| ")]
+    threats = [row for row in rows if not row.startswith(("| attempt", "| ---"))]
+
+    assert len(threats) > 30
+    assert [row for row in threats if "`tests/" not in row] == []
+
+
 def test_every_page_is_reached_from_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text()
     folders = set(re.findall(r"^(\w+)/\*$", index, re.MULTILINE))
