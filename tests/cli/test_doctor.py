@@ -171,10 +171,10 @@ def _no_database(path: Path) -> str:
 def _newer_database(path: Path) -> str:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE schema_version (version, oldest_code)")
-    connection.execute("INSERT INTO schema_version VALUES (9, 9)")
+    connection.execute("INSERT INTO schema_version VALUES (99, 99)")
     connection.commit()
     connection.close()
-    return "written by a newer ecrate (schema 9)"
+    return "written by a newer ecrate (schema 99)"
 
 
 @pytest.mark.parametrize("damage", [_no_database, _newer_database])
