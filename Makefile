@@ -79,6 +79,7 @@ docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/ma
 
 site: .venv-docs/.stamp ## Make build/site of docs/; a warning fails it
 	.venv-docs/bin/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/site
+	@! grep -rnE '<(script|link|img|iframe)[^>]*"(https?:)?//' --include='*.html' build/site  # nothing from elsewhere
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt

@@ -28,6 +28,12 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
     assert all(_HOW.fullmatch(block.how) for block in blocks)
 
 
+def test_blocks_of_the_readme_run(tmp_path: Path) -> None:
+    write_archive(tmp_path / "image.tar", make_image(1000))
+
+    run_blocks(README.read_text(), tmp_path)
+
+
 def test_blocks_of_the_tutorial_do_what_they_say(tmp_path: Path) -> None:
     for version in ("v1", "v2", "v3"):
         write_archive(tmp_path / f"{version}.tar", make_image(1000))

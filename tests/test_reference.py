@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -44,3 +45,10 @@ def test_page_of_options_has_every_command() -> None:
     assert [name for name in COMMANDS if f"## `ecrate {name}`" not in text] == ["ecr"]
     assert "## `ecrate trash restore`" in text
     assert "`--referrers`" in text
+
+
+def test_page_of_commands_has_every_command() -> None:
+    page = (options.PAGE.parent / "commands.md").read_text()
+    named = set(re.findall(r"^\| `([a-z]+)", page.partition("## ")[0], re.MULTILINE))
+
+    assert named == set(COMMANDS)
