@@ -12,7 +12,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
   --annotation-style line $(PINS_ARGS) pyproject.toml --all-extras --group build
 export PYTHON
 
-.PHONY: help serve setup dev test lint fmt type bench emulators fuzz chaos docs pins ci
+.PHONY: help serve setup dev test lint fmt type bench emulators fuzz chaos docs site pins ci
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -55,6 +55,10 @@ bench: dev ## Measure: make bench BENCH_ARGS="push pull"
 emulators: dev .venv-peers/.stamp ## Measure every operation beside moto's server and MiniStack
 	$(BIN)/python -m benchmarks.emulators $(BENCH_ARGS)
 
+.venv-docs/.stamp: requirements/docs.txt tools/venv
+	tools/venv .venv-docs $<
+	@touch $@
+
 .venv-peers/.stamp: requirements/peers.txt tools/venv
 	tools/venv .venv-peers $<
 	@touch $@
@@ -69,11 +73,18 @@ chaos: dev ## Break things at random while clients work: make chaos CHAOS_ARGS="
 docs: dev ## Write the generated pages of docs/, and man pages to .venv/share/man, where man finds them
 	$(BIN)/python -m tools.operations
 	$(BIN)/python -m tools.observability
+	$(BIN)/python -m tools.errors
+	$(BIN)/python -m tools.options
 	$(BIN)/python -m tools.man .venv/share/man
+
+site: .venv-docs/.stamp ## Make build/site of docs/; a warning fails it
+	.venv-docs/bin/python -m sphinx --fresh-env --fail-on-warning --keep-going --quiet docs build/site
+	@! grep -rnE '<(script|link|img|iframe)[^>]*"(https?:)?//' --include='*.html' build/site  # nothing from elsewhere
 
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(subst pyproject.toml --all-extras --group build,,$(COMPILE)) --group peers --output-file requirements/peers.txt
+	$(subst pyproject.toml --all-extras,,$(COMPILE)) --group docs --output-file requirements/docs.txt
 
-ci: lint test ## What CI runs
+ci: lint test site ## What CI runs

@@ -223,6 +223,12 @@ def test_server_exception_is_the_models_only_fault() -> None:
     assert aws_errors.SERVER_EXCEPTION.status == 500
 
 
+def test_server_exception_is_never_the_clients_fault() -> None:
+    faults = [kind for kind, code in CODES.items() if code == "ServerException"]
+
+    assert {kind for kind in faults if aws_errors.STATUSES.get(kind, 400) < 500} == set()
+
+
 def test_model_is_botocores() -> None:
     botocore = Session().get_service_model("ecr")
 

@@ -89,11 +89,13 @@ CODES: Final[dict[type[errors.EcrateError], str]] = {
     ),
     errors.BodyTooLarge: "RequestEntityTooLargeException",
 }
-_STATUSES: Final[dict[type[errors.EcrateError], int]] = {
+STATUSES: Final[dict[type[errors.EcrateError], int]] = {
+    errors.ManifestDamaged: 500,
     errors.StorageFull: 500,
     errors.InternalFault: 500,
     # What SDKs repeat, whatever its code.
     errors.StoreUnavailable: 503,
+    errors.AuditUnavailable: 503,
     errors.BodyTooLarge: 413,
 }
 RETRY_AFTER: Final = "5"
@@ -132,4 +134,4 @@ def render(error: FrontDoorError | errors.EcrateError) -> tuple[int, str, dict[s
             "uploadId": error.upload_id,
             "lastValidByteReceived": error.last_valid_byte_received,
         }
-    return _STATUSES.get(type(error), 400), code, body
+    return STATUSES.get(type(error), 400), code, body
