@@ -52,6 +52,7 @@ from ecrate.store.database import Database, DataTooNewError, UnusableError
 from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
 from ecrate.store.watched import WatchedDatabase
+from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.destinations import read_destinations
 from ecrate.upstream.opening import check_bundle, open_secrets, open_upstreams
 from ecrate.web.body import Bodies
@@ -62,6 +63,7 @@ from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
 from ecrate.web.logs import log_request
 from ecrate.web.metrics import Metrics
+from ecrate.web.proxies import Proxies
 from ecrate.web.scrape import Scrape
 from ecrate.web.server import Doors, Handler, Observer, serve
 from ecrate.web.supervisor import Supervisor, listen
@@ -512,6 +514,7 @@ async def _work(
         ],
         observers,
         on_stop=streams.stop,
+        proxies=Proxies(trusted) if (trusted := parse_networks(settings.trusted_proxies)) else None,
     )
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)

@@ -49,6 +49,7 @@ class Settings:
     region: str = "us-east-1"
     registry_host: str = ""
     public_url: str = ""
+    trusted_proxies: str = ""
     secret_file: str = ""
     new_secret: bool = False
     signing_profiles: str = ""
@@ -256,6 +257,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "region": (_matches(r"[a-z0-9-]{2,25}"), "2 to 25 of a-z, 0-9 and -"),
     "registry_host": (_template, "a host name, with {account} and {region} where they differ"),
     "public_url": (_url, "http://HOST[:PORT] or https://HOST[:PORT]"),
+    "trusted_proxies": (_readable(parse_networks), "networks with commas between: 10.0.0.0/8"),
     "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
     "database": (
         _matches(r"|sqlite:///.+|postgresql://\S+"),
