@@ -1,4 +1,4 @@
-"""`ecrate-credential-provider`: the kubelet's credential provider, for ecrate's registries and ECR's.
+"""`ecrate-credential-provider`: the kubelet gets its credentials for ecrate's and ECR's hosts here.
 
 The kubelet writes a CredentialProviderRequest to standard input for each image that it pulls from
 a host of its configuration; the answer is an authorization token of that very host, which the
