@@ -1,4 +1,4 @@
-"""The example for nginx, in front of a server: what clients, policies and URIs see through it."""
+"""The examples for nginx and Caddy before a server: what clients, policies and URIs see."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.server import REGION, Server, running_server
 
 pytestmark = pytest.mark.clients
 
-EXAMPLE = Path(__file__).parents[2] / "packaging/proxy/nginx.conf"
+EXAMPLES = Path(__file__).parents[2] / "packaging/proxy"
 _MAIN = """\
 daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log;
 events {{ }}
@@ -40,7 +40,7 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True)
 class Behind:
-    """A server behind nginx."""
+    """A server behind a proxy."""
 
     server: Server
     port: int
@@ -65,44 +65,76 @@ class Behind:
         return [json.loads(line) for line in text.splitlines()]
 
 
-@pytest.fixture(scope="module")
-def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
-    folder = tmp_path_factory.mktemp("nginx")
+@pytest.fixture(scope="module", params=["nginx", "caddy"])
+def behind(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Behind]:
+    folder = tmp_path_factory.mktemp("proxy")
     authority = make_authority(folder / "authority")
-    pair = issue(authority, "nginx")
+    pair = issue(authority, "proxy")
     data = folder / "data"
     env = {"ECRATE_TRUSTED_PROXIES": "127.0.0.1", "ECRATE_AUDIT_LOG": str(data / "audit.log")}
-    with (
-        running_server(data, "--workers", "1", env=env) as server,
-        _nginx(folder, server.port, pair) as port,
-    ):
-        yield Behind(server, port, authority, folder)
-
-
-@contextlib.contextmanager
-def _nginx(folder: Path, server_port: int, pair: Pair) -> Iterator[int]:
-    """Run the example, with nothing but names, ports and files changed; give its port."""
+    prepare = {"nginx": _nginx, "caddy": _caddy}[request.param]
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
-    example = EXAMPLE.read_text()
-    for given, ours in (
-        ("127.0.0.1:5100", f"127.0.0.1:{server_port}"),
-        ("listen 443", f"listen 127.0.0.1:{port}"),
-        ("server_name registry.example *.registry.example", "server_name localhost"),
-        ("/etc/ssl/registry.example.pem", str(pair.certificate)),
-        ("/etc/ssl/private/registry.example.key", str(pair.key)),
-    ):
-        assert example.count(given) == 1
-        example = example.replace(given, ours)
+    with running_server(data, "--workers", "1", env=env) as server:
+        command = prepare(folder, server.port, port, pair)
+        with _running(command, folder, port):
+            yield Behind(server, port, authority, folder)
+
+
+def _nginx(folder: Path, server_port: int, port: int, pair: Pair) -> list[str]:
+    """Write its configuration and give its command."""
+    example = _changed(
+        "nginx.conf",
+        {
+            "127.0.0.1:5100": f"127.0.0.1:{server_port}",
+            "listen 443": f"listen 127.0.0.1:{port}",
+            "server_name registry.example *.registry.example": "server_name localhost",
+            "/etc/ssl/registry.example.pem": str(pair.certificate),
+            "/etc/ssl/private/registry.example.key": str(pair.key),
+        },
+    )
     (folder / "nginx.conf").write_text(_MAIN.format(folder=folder, example=example))
-    command = [find_program("nginx"), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
-    with subprocess.Popen(command) as process:
+    return [find_program("nginx"), "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
+
+
+def _caddy(folder: Path, server_port: int, port: int, pair: Pair) -> list[str]:
+    """Write its configuration and give its command."""
+    example = _changed(
+        "Caddyfile",
+        {
+            "reverse_proxy 127.0.0.1:5100": f"reverse_proxy 127.0.0.1:{server_port}",
+            "registry.example {": f"https://localhost:{port} {{\n\tbind 127.0.0.1\n"
+            f"\ttls {pair.certificate} {pair.key}",
+        },
+    )
+    options = (
+        f"{{\n\tadmin off\n\tauto_https disable_redirects\n\tstorage file_system {folder}\n}}\n"
+    )
+    (folder / "Caddyfile").write_text(options + example)
+    return [find_program("caddy"), "run", "--config", f"{folder}/Caddyfile"]
+
+
+def _changed(name: str, changes: dict[str, str]) -> str:
+    """Give an example with nothing but names, ports and files changed."""
+    example = (EXAMPLES / name).read_text()
+    for given, ours in changes.items():
+        assert example.count(given) == 1, given
+        example = example.replace(given, ours)
+    return example
+
+
+@contextlib.contextmanager
+def _running(command: list[str], folder: Path, port: int) -> Iterator[None]:
+    env = {"HOME": str(folder), "PATH": "/usr/bin:/bin"}
+    with (folder / "log").open("w") as log, subprocess.Popen(command, env=env, stderr=log) as it:
         try:
-            _wait(port, process)
-            yield port
+            _wait(port, it)
+            yield
         finally:
-            process.terminate()
+            it.terminate()
 
 
 def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
@@ -110,7 +142,7 @@ def _wait(port: int, process: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.02)
-    raise RuntimeError("nginx did not start")
+    raise RuntimeError("the proxy did not start")
 
 
 def test_signed_calls_pass_and_uris_are_those_of_the_proxy(behind: Behind) -> None:
@@ -151,11 +183,11 @@ def test_audit_log_has_the_address_of_the_client_and_not_what_it_says(behind: Be
         behind.server.ecr().create_repository(repositoryName="audited")
         begun = http.post(
             "/v2/audited/blobs/uploads/",
-            headers={"X-Forwarded-For": "192.0.2.1", "User-Agent": "through-nginx"},
+            headers={"X-Forwarded-For": "192.0.2.1", "User-Agent": "through-a-proxy"},
         )
     assert begun.status_code == 202
 
-    (line,) = [one for one in behind.audit() if one["userAgent"] == "through-nginx"]
+    (line,) = [one for one in behind.audit() if one["userAgent"] == "through-a-proxy"]
     assert line["sourceIPAddress"] == "127.0.0.2"
 
 
