@@ -43,6 +43,7 @@ from ecrate.operations.pull_through.seam import PullThrough
 from ecrate.operations.rates import RateLimits
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
+from ecrate.scanning.external import check_command
 from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
 from ecrate.signers.profiles import Profiles
@@ -173,12 +174,12 @@ def lock_data(data: Path) -> int:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise SettingError(f"cannot use data directory {data}: {error.strerror}") from None
+        raise SettingError(f"cannot use 'data' {data}: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise SettingError(f"another ecrate is running on data directory {data}") from None
+        raise SettingError(f"another ecrate is running on 'data' {data}") from None
     return lock
 
 
@@ -188,7 +189,7 @@ def _listen(settings: Settings, workers: int) -> list[socket.socket]:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingError(
-            f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}"
+            f"cannot listen on 'host' {settings.host}, 'port' {settings.port}: {reason.lower()}"
         ) from None
 
 
@@ -207,8 +208,11 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
         blobs.check()
     with _usable("replication_destinations", settings.replication_destinations):
         read_destinations(settings.replication_destinations)
-    with _usable("upstream_ca_bundle", settings.upstream_ca_bundle):
-        check_bundle(settings.upstream_ca_bundle)
+    for name in ("upstream_ca_bundle", "webhook_ca_bundle", "replication_ca_bundle"):
+        with _usable(name, bundle := getattr(settings, name)):
+            check_bundle(bundle)
+    with _usable("scan_command", settings.scan_command):
+        check_command(settings.scan_command)
     audit = open_audit(settings, layout)
     if audit is not None:
         with _usable("audit_log", Path(settings.audit_log)):
@@ -290,8 +294,8 @@ def usable_database(url: str) -> Iterator[None]:
         yield
     except DataTooNewError as error:
         raise SettingError(
-            f"the data in {engines.shown(url)} was written by a newer ecrate (schema {error}); "
-            "run that version or restore a backup"
+            f"the data in 'database' {engines.shown(url)} was written by a newer ecrate "
+            f"(schema {error}); run that version or restore a backup"
         ) from None
     except (UnusableError, StoreUnavailable) as error:
         raise SettingError(f"cannot use 'database' {engines.shown(url)}: {error}") from None

@@ -149,6 +149,13 @@ def trace_settings(
     return settings, sources
 
 
+def with_sources(message: str, sources: Mapping[str, str]) -> str:
+    """Give what is to be told of settings, and where those that it names came from."""
+    named = re.findall(r"'(\w+)'", message)
+    told = [name for name in dict.fromkeys(named) if sources.get(name, message) not in message]
+    return message + "".join(f"; '{name}' is set in {sources[name]}" for name in told)
+
+
 def _given(
     command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
 ) -> Iterator[tuple[str, Any, str]]:
@@ -182,7 +189,7 @@ _KINDS: Final[dict[str, type[Any]]] = {
 _WORDS: Final[dict[type[Any], str]] = {
     bool: "true or false",
     int: "a whole number",
-    float: "a number",
+    float: "a number of seconds",
     str: "a text",
     Path: "a path",
 }

@@ -25,7 +25,8 @@ from tools.release.layer import Entry, Layer, make_layer
 _ROOT = Path(__file__).parents[2]
 _FOLDER = _ROOT / "packaging/image"
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
-_OF_THE_INSTALLATION = {"RECORD", "direct_url.json"}  # they name folders of the build
+# They tell of the build: folders, times.
+_OF_THE_INSTALLATION = {"RECORD", "direct_url.json", "uv_cache.json"}
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 _LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
