@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from ecrate import __version__
-from tests.support.clients import find_program
+from ecrate.cli import main as ecrate
+from tests.support.clients import Program, find_program
+from tests.support.dockerd import running_dockerd
+from tests.support.server import Server
 from tools.release.image import build_image
 from tools.release.python import build_python
 
 EPOCH = 1_700_000_000
+_IMAGE = "own/ecrate:it"
 
 
 @dataclass(frozen=True)
@@ -46,3 +51,20 @@ def image(built: Built, tmp_path_factory: pytest.TempPathFactory) -> BuiltImage:
     archive = folder / f"ecrate-{__version__}.image.tar"
     build_image(built.wheel, archive, folder, EPOCH)
     return BuiltImage(archive, folder)
+
+
+@pytest.fixture(scope="session")
+def docker(image: BuiltImage, server: Server) -> Iterator[Program]:
+    """A docker that has pulled the image from the registry, to which `ecrate` has pushed it; there
+    it is named `it`.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.env.items():
+            patch.setenv(name, value)
+        assert ecrate(["push", "--create", "--quiet", str(image.archive), _IMAGE]) == 0
+    with running_dockerd() as program:
+        login = ("--username", server.key_id, "--password-stdin", server.host)
+        program.output("login", *login, text=server.secret)
+        program.output("pull", "--quiet", f"{server.host}/{_IMAGE}")
+        program.output("tag", f"{server.host}/{_IMAGE}", "it")
+        yield program

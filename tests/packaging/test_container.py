@@ -5,27 +5,26 @@ from __future__ import annotations
 from contextlib import closing
 
 import pytest
+from testcontainers.core.config import testcontainers_config
 
 from ecrate import __version__
 from ecrate.testing.container import EcrateContainer
-from tests.packaging.conftest import BuiltImage
-from tests.support.dockerd import running_dockerd
+from tests.support.clients import Program
 
 pytestmark = pytest.mark.clients
 
 
 def test_container_has_a_registry_for_each_test(
-    image: BuiltImage, monkeypatch: pytest.MonkeyPatch
+    docker: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Ryuk would have to be downloaded; dockerd ends with the test, and all it has started.
-    monkeypatch.setattr("testcontainers.core.config.testcontainers_config.ryuk_disabled", True)
-    with running_dockerd() as docker:
-        assert f"ecrate:{__version__}" in docker.output("load", "--input", str(image.archive))
-        host = docker.command[-1]
-        monkeypatch.setenv("DOCKER_HOST", host)
-        # The docker of these tests has no bridge: the port is that of the host.
+    # Ryuk would have to be downloaded; dockerd ends with the tests, and all it has started.
+    monkeypatch.setattr(testcontainers_config, "ryuk_disabled", True)
+    monkeypatch.setattr(testcontainers_config, "tc_host_override", "127.0.0.1")
+    monkeypatch.setenv("DOCKER_HOST", docker.command[-1])
+    docker.output("network", "create", "tests")  # by itself this docker has none
+    try:
         with (
-            EcrateContainer(docker_client_kw={"base_url": host}, network_mode="host") as container,
+            EcrateContainer("it").with_kwargs(network="tests") as container,
             closing(container.registry()) as registry,
             closing(container.registry()) as other,
         ):
@@ -33,3 +32,13 @@ def test_container_has_a_registry_for_each_test(
             (found,) = registry.ecr.describe_images(repositoryName="app")["imageDetails"]
             assert found["imageDigest"] == pushed.digest
             assert other.ecr.describe_repositories()["repositories"] == []
+    finally:
+        docker.output("network", "rm", "tests")
+
+
+def test_container_is_of_the_image_of_this_version(
+    docker: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", docker.command[-1])
+
+    assert EcrateContainer().image == f"ecrate:{__version__}"

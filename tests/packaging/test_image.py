@@ -14,31 +14,11 @@ from typing import Any
 import httpx
 import pytest
 
-from ecrate.cli import main as ecrate
 from tests.packaging.conftest import EPOCH, Built, BuiltImage
 from tests.support.clients import Program
-from tests.support.dockerd import running_dockerd
-from tests.support.server import Server
 from tools.release.image import build_image
 
 pytestmark = pytest.mark.clients
-
-IMAGE = "own/ecrate:it"
-
-
-@pytest.fixture(scope="module")
-def docker(image: BuiltImage, server: Server) -> Iterator[Program]:
-    """A docker that has pulled the image from the registry, to which `ecrate` has pushed it."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.env.items():
-            patch.setenv(name, value)
-        assert ecrate(["push", "--create", "--quiet", str(image.archive), IMAGE]) == 0
-    with running_dockerd() as program:
-        login = ("--username", server.key_id, "--password-stdin", server.host)
-        program.output("login", *login, text=server.secret)
-        program.output("pull", "--quiet", f"{server.host}/{IMAGE}")
-        program.output("tag", f"{server.host}/{IMAGE}", "it")
-        yield program
 
 
 def inspect(docker: Program, container: str) -> dict[str, Any]:
