@@ -36,7 +36,7 @@ dev: .venv/.stamp-dev ## The same, with what the tests and linters need
 
 test: dev ## Run the tests: make test PYTEST_ARGS="tests/aws -k put_image"
 	@tools/system-packages
-	$(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
+	tools/with-scratch $(BIN)/pytest -n $(JOBS) $(PYTEST_ARGS)
 
 lint: dev ## Check format, style, types and layers
 	$(BIN)/ruff format --check . && $(BIN)/ruff check .

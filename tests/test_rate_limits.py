@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 import pytest
 from botocore.exceptions import ClientError
 
-from ecrate.app import make_rates
 from ecrate.domain.rates import RATES
+from ecrate.drivers import make_rates
 from ecrate.settings import load_settings
 from tests.support.registry import error_of
 from tests.support.server import Server, running_server

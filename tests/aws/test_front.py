@@ -14,7 +14,6 @@ from uuid import UUID
 import httpx
 import pytest
 
-from ecrate.aws.model import service_model
 from ecrate.aws.table import OPERATIONS
 from tests.support.server import Server, running_server, start_server
 from tests.support.signing import (
@@ -93,17 +92,6 @@ def test_missing_target_is_refused(server: Server) -> None:
     answer = post(server, headers)
 
     assert error_of(answer)[:2] == (400, "InvalidSignatureException")
-
-
-@pytest.mark.parametrize("name", sorted(service_model().operations.keys() - OPERATIONS.keys()))
-def test_operation_that_is_not_built_says_so(server: Server, name: str) -> None:
-    answer = call(server, name)
-
-    assert error_of(answer) == (
-        400,
-        "UnknownOperationException",
-        f"ecrate does not offer {name} yet",
-    )
 
 
 @pytest.mark.parametrize(

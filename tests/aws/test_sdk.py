@@ -98,8 +98,19 @@ def backfill_results(account: Account) -> dict[str, Any]:
 
 
 # What is listed, and how many there are.
+def rules(account: Account) -> dict[str, Any]:
+    for prefix in ("one", "two"):
+        account.call(
+            "CreatePullThroughCacheRule",
+            ecrRepositoryPrefix=prefix,
+            upstreamRegistryUrl="public.ecr.aws",
+        )
+    return {}
+
+
 LISTS: dict[str, tuple[Callable[[Account], dict[str, Any]], int]] = {
     "DescribeImages": (images, 3),
+    "DescribePullThroughCacheRules": (rules, 2),
     "DescribeRepositories": (repositories, 2),
     "DescribeRepositoryCreationTemplates": (templates, 2),
     "DescribeReplicationBackfillResults": (backfill_results, 3),

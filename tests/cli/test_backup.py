@@ -17,11 +17,13 @@ import pytest
 
 from ecrate.cli.backup import _toml
 from ecrate.settings import Settings, load_settings
+from ecrate.store.sqlite import migrate
 from tests.cli.conftest import Run
 from tests.support.checking import check
 from tests.support.core import Bench
 from tests.support.images import MadeImage, make_image
 from tests.support.pushing import push_image
+from tests.support.schemas import sqlite_schema
 from tests.support.server import Server, plain_environment, read_key, running_server
 
 PATIENCE = 60.0
@@ -262,16 +264,23 @@ def test_backup_of_an_earlier_schema_is_brought_up_to_date(
 
 
 def make_older(backup: Path) -> None:
-    """Take the column `lost_at` out of a backup."""
-    file = backup / "rows" / "blobs.jsonl.gz"
-    rows = [json.loads(line)[:-1] for line in gzip.decompress(file.read_bytes()).splitlines()]
-    lines = b"".join(json.dumps(row).encode() + b"\n" for row in rows)
-    file.write_bytes(gzip.compress(lines))
+    """Take out of a backup what version 5 had no tables and columns for."""
+    migrate(backup.with_name("older.db"), 5)
+    known = {
+        (table, name) for table, name, *_ in sqlite_schema(backup.with_name("older.db")).columns
+    }
     about = json.loads((backup / "backup.json").read_text())
     about["schema"] = 5
-    (entry,) = [one for one in about["rows"] if one["table"] == "blobs"]
-    entry["columns"].remove("lost_at")
-    entry["sha256"] = hashlib.sha256(lines).hexdigest()
+    about["rows"] = [one for one in about["rows"] if one["table"] in {table for table, _ in known}]
+    for entry in about["rows"]:
+        kept = [n for n, name in enumerate(entry["columns"]) if (entry["table"], name) in known]
+        file = backup / "rows" / f"{entry['table']}.jsonl.gz"
+        rows = map(json.loads, gzip.decompress(file.read_bytes()).splitlines())
+        lines = b"".join(json.dumps([row[n] for n in kept]).encode() + b"\n" for row in rows)
+        file.write_bytes(gzip.compress(lines))
+        entry["columns"] = [entry["columns"][n] for n in kept]
+        entry["sha256"] = hashlib.sha256(lines).hexdigest()
+    backup.with_name("older.db").unlink()
     (backup / "backup.json").write_text(json.dumps(about))
 
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from ecrate.app import Layout
 from ecrate.cli.doctor.clients import check_containerd, hosts_folder, is_insecure
 from ecrate.cli.doctor.findings import Situation
 from ecrate.cli.doctor.machine import filesystem_of
 from ecrate.cli.doctor.server import compare_clocks, read_certificate
 from ecrate.cli.registries import plain_registries
+from ecrate.drivers import Layout
 from ecrate.settings import Settings
 from ecrate.store.database import SCHEMA_VERSION
 from ecrate.upstream.endpoints import Endpoint
@@ -171,10 +171,10 @@ def _no_database(path: Path) -> str:
 def _newer_database(path: Path) -> str:
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE schema_version (version, oldest_code)")
-    connection.execute("INSERT INTO schema_version VALUES (9, 9)")
+    connection.execute("INSERT INTO schema_version VALUES (99, 99)")
     connection.commit()
     connection.close()
-    return "written by a newer ecrate (schema 9)"
+    return "written by a newer ecrate (schema 99)"
 
 
 @pytest.mark.parametrize("damage", [_no_database, _newer_database])

@@ -218,6 +218,7 @@ ELSEWHERE = {
     "LayerAlreadyExists",
     "RepositoryNotEmpty",
     "UnknownAccessKey",
+    "ValidationFailed",
 }
 
 

@@ -241,7 +241,10 @@ def test_count_is_counted_again(bench: Bench, image: MadeImage, statement: str) 
             id="extra",
         ),
         pytest.param(
-            "INSERT INTO tags SELECT id, 'lost', 99 FROM repositories", "broken-reference", id="tag"
+            "INSERT INTO tags (repository_id, tag, image_id) "
+            "SELECT id, 'lost', 99 FROM repositories",
+            "broken-reference",
+            id="tag",
         ),
         pytest.param(
             "INSERT INTO manifests SELECT 99, content FROM manifests LIMIT 1",

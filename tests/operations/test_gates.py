@@ -20,14 +20,19 @@ from ecrate.domain.gates import Counts, PullGate
 from ecrate.domain.names import Digest, ImageId, RepositoryRef
 from ecrate.domain.principals import Caller
 from ecrate.operations import gates, images
+from ecrate.operations import scans as scanning
+from ecrate.operations.advisories import import_advisories
 from ecrate.operations.signatures import sign_image
 from ecrate.signers.profiles import Profiles
 from ecrate.store import images as store
 from ecrate.store.audit import AuditLog
 from ecrate.store.database import MustWaitError, Transaction
+from ecrate.store.scans import find_counts
 from tests.support.core import DAY, Bench
 from tests.support.images import OCI_MANIFEST, MadeImage, make_image
+from tests.support.osv import FEED
 from tests.support.pushing import make_index
+from tests.support.scanning import image_with, python, scan_all
 from tests.support.signers import make_profile
 
 UNSIGNED = "nobody who is trusted has signed it"
@@ -269,6 +274,25 @@ def test_what_was_not_scanned_passes_unless_it_has_to_be(
     scans.found[digest.text] = {}
 
     assert (before, pull(bench, one, digest)) == (reason, None)
+
+
+def test_findings_are_those_of_the_scanner(make_bench: Callable[..., Bench]) -> None:
+    bench = make_bench(findings=find_counts)
+    one = bench.create()
+    feed = [(path.name, path.read_bytes()) for path in FEED.glob("*.json")]
+    import_advisories(bench.core, "own", feed)
+    image = image_with(python("sample-lib", "1.0"))
+    digest = bench.push(one, image, "v1")
+    set_gate(bench, one, highest_severity="CRITICAL", needs_scan=True)
+
+    before = pull(bench, one, digest)
+    scanning.start_image_scan(bench.core, bench.caller, one, ImageId(digest))
+    scan_all(bench.core)
+    after = pull(bench, one, digest)
+    set_gate(bench, one, highest_severity="UNDEFINED")
+
+    assert (before, after) == ("it has not been scanned", None)
+    assert (pull(bench, one, digest) or "").startswith("it has findings of the severity")
 
 
 def test_conditions_on_findings_need_a_scanner(make_bench: Callable[..., Bench]) -> None:

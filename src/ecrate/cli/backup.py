@@ -85,7 +85,7 @@ def _back_up(core: Core, options: argparse.Namespace) -> dict[str, Any]:
 
 def _files(settings: Settings) -> dict[str, bytes]:
     """Give what is not in the database."""
-    from ecrate.app import Layout
+    from ecrate.drivers import Layout
 
     layout = Layout.of(settings)
     found = {"secret": layout.secret.read_bytes(), "settings.toml": _toml(settings)}

@@ -117,8 +117,8 @@ def open_core(
 
     Raises `SettingError`, `SchemaError`, `UnusableError`.
     """
-    from ecrate.app import Layout, build_core, open_audit
     from ecrate.domain.names import RegistryRef
+    from ecrate.drivers import Layout, build_core, open_audit
     from ecrate.settings import SettingError, load_settings
     from ecrate.store.engines import find_schema
 

@@ -91,7 +91,7 @@ def _migrate(options: argparse.Namespace) -> dict[str, Any]:
 
 def _settings(options: argparse.Namespace, database: str | None, blobs: str | None) -> Settings:
     """Give the settings of one side, with its URLs in full."""
-    from ecrate.app import Layout
+    from ecrate.drivers import Layout
 
     given = {"config": options.config, "data": options.data, "database": database, "blobs": blobs}
     settings, _ = load_given(given)
@@ -107,8 +107,8 @@ def _settings(options: argparse.Namespace, database: str | None, blobs: str | No
 @contextmanager
 def _source(settings: Settings) -> Iterator[Core]:
     """Give what is to be moved; raises `SettingError`, `SchemaError`, `UnusableError`."""
-    from ecrate.app import Layout, open_blobs
     from ecrate.domain.names import RegistryRef
+    from ecrate.drivers import Layout, open_blobs
     from ecrate.operations.core import Core
     from ecrate.operations.seals import Seals
     from ecrate.settings import SettingError
@@ -136,7 +136,7 @@ def _target(settings: Settings, source: Core) -> Iterator[tuple[Database, BlobSt
     """Give the stores to move to, for a database that no node begins to use meanwhile; raises
     `SettingError`, `UnusableError`.
     """
-    from ecrate.app import Layout, open_blobs, usable_database
+    from ecrate.drivers import Layout, open_blobs, usable_database
     from ecrate.settings import SettingError
     from ecrate.store import engines
     from ecrate.store.installation import find_or_make_id

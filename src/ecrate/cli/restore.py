@@ -20,8 +20,8 @@ from ecrate.cli.steps import add_report_options, open_steps
 from ecrate.cli.transfer import print_json
 
 if TYPE_CHECKING:
-    from ecrate.app import Layout
     from ecrate.blobs.port import BlobStore
+    from ecrate.drivers import Layout
     from ecrate.operations.backups.folder import Backup, BackupFolder
     from ecrate.operations.backups.restoring import Restoring
     from ecrate.settings import Settings
@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     given = {"data": options.data, "database": options.database, "config": options.config}
     settings, _ = load_given(given)
-    from ecrate.app import Layout
+    from ecrate.drivers import Layout
     from ecrate.operations.backups.folder import BackupFolder
 
     folder, layout = BackupFolder(Path(options.folder).absolute()), Layout.of(settings)
@@ -106,8 +106,8 @@ def _begun(layout: Layout, backup: Backup) -> Iterator[bool]:
     """Note for a block that a restore is under way, so that no server starts meanwhile; give
     whether it goes on with one that was broken off. Raises `TargetNotEmpty`.
     """
-    from ecrate.app import write_private
     from ecrate.domain.errors import TargetNotEmpty
+    from ecrate.drivers import write_private
     from ecrate.settings import SettingError
 
     is_resumed = layout.restoring.exists()
@@ -174,7 +174,7 @@ def _restore(options: argparse.Namespace, target: _Target) -> dict[str, Any]:
 @contextlib.contextmanager
 def _prepared(url: str, version: int) -> Iterator[Database]:
     """Give the database with the schema of a version; raises `SettingError`."""
-    from ecrate.app import usable_database
+    from ecrate.drivers import usable_database
     from ecrate.store import engines
 
     with contextlib.ExitStack() as opened:
@@ -202,8 +202,8 @@ def _open_blobs(target: _Target) -> BlobStore:
 
     Raises `TargetNotEmpty`, `SettingError`.
     """
-    from ecrate.app import open_blobs
     from ecrate.domain.errors import TargetNotEmpty
+    from ecrate.drivers import open_blobs
     from ecrate.settings import SettingError
 
     blobs = open_blobs(target.settings, target.layout)
@@ -232,8 +232,8 @@ def _fill(restoring: Restoring, *, is_filled: bool) -> None:
 
 
 def _write_files(layout: Layout, files: dict[str, bytes]) -> None:
-    from ecrate.app import write_private
     from ecrate.domain.errors import TargetNotEmpty
+    from ecrate.drivers import write_private
 
     places = {
         "secret": layout.secret,

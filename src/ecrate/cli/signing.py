@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _create_key(core: Core, options: argparse.Namespace) -> object:
-    from ecrate.app import write_private
+    from ecrate.drivers import write_private
     from ecrate.signers.keys import make_key
     from ecrate.signers.profiles import is_profile_name
 

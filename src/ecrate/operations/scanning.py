@@ -73,7 +73,6 @@ class Scanner:
     def __init__(self, settings: ScanSettings) -> None:
         self._settings = settings
         self._matcher: tuple[advisories.Feed, Matcher] | None = None
-        self._rematched = 0
 
     def run(self, core: Core, may_go_on: MayGoOn) -> bool:
         """Do a piece of the work; tell whether more waits."""
@@ -154,7 +153,6 @@ class Scanner:
             feed = advisories.find_feed(tx)
         if self._matcher is None or self._matcher[0].number != feed.number:
             self._matcher = (feed, Matcher(Advisories(core, feed).about))
-            self._rematched = 0
         return self._matcher[1], feed
 
     def _finish(
@@ -213,9 +211,8 @@ class Scanner:
             return False
         matcher, feed = self._current(core)
         with core.database.look() as tx:
-            rows = store.list_outdated(tx, feed.number, self._rematched, _PAGE)
+            rows = store.list_outdated(tx, feed.number, _PAGE)
         if not rows:
-            self._rematched = 0
             return False
         now = core.clock()
         changed: list[tuple[int, bytes, Mapping[str, int]]] = []
@@ -235,7 +232,6 @@ class Scanner:
             )
             for image_id, _, counts in changed:
                 _note_scan(tx, image_id, counts, now)
-        self._rematched = rows[-1][0]
         return True
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -23,7 +24,6 @@ _KEPT: Final = (
     "PATH",
     "LANG",
     "LC_ALL",
-    "TMPDIR",
     "PYTHONPATH",
     "LD_LIBRARY_PATH",
     "COVERAGE_PROCESS_START",
@@ -55,8 +55,19 @@ def read_inventory(
     `may_go_on` is asked with every piece; when it says no, `InterruptedError` is raised.
     """
     environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+    with tempfile.TemporaryDirectory(prefix="ecrate-scan-") as folder:
+        # What the child leaves there when it is killed goes with the folder.
+        return _read(layers, most_bytes, may_go_on, environment | {"TMPDIR": folder})
+
+
+def _read(
+    layers: Sequence[LayerSource],
+    most_bytes: int,
+    may_go_on: Callable[[], bool],
+    environment: dict[str, str],
+) -> Inventory:
     with subprocess.Popen(
-        [sys.executable, "-m", "ecrate.scanning.child"],
+        [sys.executable, "-P", "-m", "ecrate.scanning.child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

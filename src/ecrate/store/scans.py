@@ -237,19 +237,16 @@ def find_results(tx: Transaction, image_id: int) -> tuple[bytes, bytes] | None:
     return None if row is None else (bytes(row[0]), bytes(row[1]))
 
 
-def list_outdated(
-    tx: Transaction, feed: int, after: int, limit: int
-) -> list[tuple[int, bytes, bytes]]:
+def list_outdated(tx: Transaction, feed: int, limit: int) -> list[tuple[int, bytes, bytes]]:
     """Give (image, packed inventory, packed findings) of up to `limit` continuous scans that were
-    matched with advisories from before `feed`, in order, those behind the image `after`.
+    matched with advisories from before `feed`.
     """
     rows = tx.all(
         "SELECT s.image_id, p.inventory, p.findings FROM scans s "
         "JOIN scan_results p ON p.image_id = s.image_id "
-        "WHERE s.is_continuous = 1 AND s.feed < ? AND s.image_id > ? AND s.status = 'COMPLETE' "
-        "ORDER BY s.image_id LIMIT ?",
+        "WHERE s.is_continuous = 1 AND s.status = 'COMPLETE' AND s.feed < ? "
+        "ORDER BY s.feed, s.image_id LIMIT ?",
         feed,
-        after,
         limit,
     )
     return [(row[0], bytes(row[1]), bytes(row[2])) for row in rows]

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 
-from ecrate.app import Layout, build_core
+from ecrate.drivers import Layout, build_core
 from ecrate.operations.core import Core
 from ecrate.settings import load_settings
 from tests.support.chaos.doors import Doors

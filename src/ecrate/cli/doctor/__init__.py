@@ -71,11 +71,11 @@ def _look(given: Namespace, registries: Registries) -> list[Finding]:
 
 
 def _situation(given: Namespace, registries: Registries) -> Situation:
-    from ecrate.app import Layout
     from ecrate.cli.config import load_given
     from ecrate.cli.connections import make_endpoint
     from ecrate.cli.doctor.findings import Situation
     from ecrate.cli.profile import DEFAULT_ENDPOINT
+    from ecrate.drivers import Layout
 
     settings, sources = load_given({"data": given.data, "config": given.config})
     layout = Layout.of(settings)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ecrate.app import Layout
 from ecrate.cli.reference import is_local
 from ecrate.cli.registries import Registries
+from ecrate.drivers import Layout
 from ecrate.settings import Settings
 from ecrate.upstream.endpoints import Endpoint
 

@@ -28,7 +28,8 @@ CREATE TABLE scans (
     counts TEXT NOT NULL
 );
 CREATE INDEX scans_waiting ON scans (requested_at) WHERE status = 'WAITING';
-CREATE INDEX scans_continuous ON scans (feed, image_id) WHERE is_continuous = 1;
+CREATE INDEX scans_continuous ON scans (feed, image_id)
+WHERE is_continuous = 1 AND status = 'COMPLETE';
 
 -- What is in the image, and what that meets: packed JSON.
 CREATE TABLE scan_results (
