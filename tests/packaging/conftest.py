@@ -15,6 +15,7 @@ from tests.support.dockerd import running_dockerd
 from tests.support.server import Server
 from tools.release.image import build_image
 from tools.release.python import build_python
+from tools.release.tree import export
 
 EPOCH = 1_700_000_000
 _IMAGE = "own/ecrate:it"
@@ -22,8 +23,9 @@ _IMAGE = "own/ecrate:it"
 
 @dataclass(frozen=True)
 class Built:
-    """Sdist and wheel."""
+    """Sdist and wheel, and what they were built of."""
 
+    tree: Path
     sdist: Path
     wheel: Path
 
@@ -31,8 +33,9 @@ class Built:
 @pytest.fixture(scope="session")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """The Python packages of this tree."""
-    folder = tmp_path_factory.mktemp("dist")
-    return Built(*build_python(folder, tmp_path_factory.mktemp("tree") / "tree", EPOCH))
+    tree = tmp_path_factory.mktemp("exported") / "tree"
+    export(Path(__file__).parents[2], tree, EPOCH)
+    return Built(tree, *build_python(tree, tmp_path_factory.mktemp("dist"), EPOCH))
 
 
 @dataclass(frozen=True)

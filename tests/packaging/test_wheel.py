@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -117,10 +118,10 @@ def test_sdist_has_what_it_takes_to_test_and_build(built: Built) -> None:
 
 
 def test_second_build_has_the_same_bytes(built: Built, tmp_path: Path) -> None:
-    folder = tmp_path / "dist"
-    folder.mkdir()
+    shutil.copytree(built.tree, tmp_path / "elsewhere")
+    (tmp_path / "dist").mkdir()
 
-    again = build_python(folder, tmp_path / "elsewhere", EPOCH)
+    again = build_python(tmp_path / "elsewhere", tmp_path / "dist", EPOCH)
 
     assert [path.read_bytes() for path in again] == [
         built.sdist.read_bytes(),

@@ -17,7 +17,7 @@ from ecrate import __version__
 from tools.release.chart import build_chart
 from tools.release.image import build_image
 from tools.release.python import build_python
-from tools.release.tree import changes, commit_time
+from tools.release.tree import changes, commit_time, export
 
 _ROOT = Path(__file__).parents[2]
 
@@ -33,7 +33,8 @@ def main(words: list[str]) -> int:
     epoch = commit_time(_ROOT)
     with tempfile.TemporaryDirectory() as path:
         work = Path(path)
-        _, wheel = build_python(folder, work / "tree", epoch)
+        export(_ROOT, work / "tree", epoch)
+        _, wheel = build_python(work / "tree", folder, epoch)
         image_work = work / "image"
         image_work.mkdir()
         build_image(wheel, folder / f"ecrate-{__version__}.image.tar", image_work, epoch)

@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 
 from tools import man
-from tools.release.tree import export, repack
-
-_ROOT = Path(__file__).parents[2]
+from tools.release.tree import repack
 
 
-def build_python(folder: Path, work: Path, epoch: int) -> tuple[Path, Path]:
-    """Write sdist and wheel to `folder` and give their paths; `work` is an empty folder."""
-    export(_ROOT, work, epoch)
-    man.main([str(work / "man")])
-    _build(work, folder, "--sdist", epoch=epoch)
+def build_python(tree: Path, folder: Path, epoch: int) -> tuple[Path, Path]:
+    """Write sdist and wheel of an exported tree to `folder` and give their paths.
+
+    The tree gets the man pages.
+    """
+    man.main([str(tree / "man")])
+    _build(tree, folder, "--sdist", epoch=epoch)
     (sdist,) = folder.glob("*.tar.gz")
     repack(sdist, epoch)
     _build(sdist, folder, "--wheel", epoch=epoch)
