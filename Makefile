@@ -8,11 +8,12 @@ BENCH_ARGS ?=
 PINS_ARGS ?=
 FUZZ_ARGS ?=
 CHAOS_ARGS ?=
+RELEASE_ARGS ?=
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
   --annotation-style line $(PINS_ARGS) pyproject.toml --all-extras --group build
 export PYTHON
 
-.PHONY: help serve setup dev test lint fmt type bench emulators fuzz chaos docs site pins ci
+.PHONY: help serve setup dev test lint fmt type bench emulators fuzz chaos docs site pins release ci
 .DEFAULT_GOAL := help
 
 help: ## This list
@@ -86,5 +87,8 @@ pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
 	$(subst pyproject.toml --all-extras --group build,,$(COMPILE)) --group peers --output-file requirements/peers.txt
 	$(subst pyproject.toml --all-extras,,$(COMPILE)) --group docs --output-file requirements/docs.txt
+
+release: dev ## Build wheel, sdist, image and chart of this commit: make release RELEASE_ARGS=/tmp/dist
+	$(BIN)/python -m tools.release $(RELEASE_ARGS)
 
 ci: lint test site ## What CI runs

@@ -406,7 +406,10 @@ def test_store_that_cannot_be_used_stops_the_start_with_one_line(
 
     code, told = refusal(tmp_path, **{"ECRATE_BLOBS": url} | settings)
 
-    assert (code, told) == (2, f"ecrate: {said.format(url)}\n")
+    what, where = told.split("; '", 1)
+    assert (code, what) == (2, f"ecrate: {said.format(url)}")
+    assert "is set in the environment (ECRATE_" in where
+    assert where.count("\n") == 1
 
 
 def refusal(data: Path, **settings: str) -> tuple[int, str]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import re
+import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +16,7 @@ import pytest
 
 from ecrate.settings import SettingError, Settings, load_settings
 from tests.support.server import plain_environment
+from tests.support.sqlite import lay_database
 
 NAMES = [field.name for field in dataclasses.fields(Settings)]
 DOCUMENT = Path(__file__).parents[1] / "docs/reference/settings.md"
@@ -40,6 +44,7 @@ GOOD: dict[str, list[tuple[object, object]]] = {
     "region": [("eu-west-1", "eu-west-1")],
     "registry_host": [("{account}.{region}.example:80", "{account}.{region}.example:80")],
     "public_url": [("", ""), ("https://x.example:8443/", "https://x.example:8443/")],
+    "trusted_proxies": [("", ""), ("10.0.0.0/8, ::1", "10.0.0.0/8, ::1")],
     "secret_file": [("/srv/secret", "/srv/secret")],
     "signing_profiles": [("/srv/signing", "/srv/signing")],
     "new_secret": [("true", True)],
@@ -128,6 +133,7 @@ BAD: dict[str, list[object]] = {
         "h\u00f6st",
     ],
     "public_url": ["x.example", "ftp://x", "https://x/path", "https://"],
+    "trusted_proxies": ["10.0.0.1/8", "proxy.example", 5],
     "secret_file": [5],
     "signing_profiles": [5],
     "new_secret": ["new"],
@@ -409,13 +415,77 @@ def refusal(tmp_path: Path, **variables: str) -> tuple[int, str]:
         ),
         pytest.param(
             {"ECRATE_DATA": "{0}/junk"},
-            "cannot use data directory {0}/junk: File exists",
+            "cannot use 'data' {0}/junk: File exists",
             id="no-data",
         ),
         pytest.param(
-            {"ECRATE_HOST": "256.0.0.1"},
-            "cannot listen on 256.0.0.1 port 0: name or service not known",
+            {"ECRATE_HOST": "256.0.0.1", "ECRATE_PORT": "0"},
+            "cannot listen on 'host' 256.0.0.1, 'port' 0: name or service not known",
             id="no-host",
+        ),
+        pytest.param(
+            {"ECRATE_HOST": "127.0.0.1", "ECRATE_PORT": "{1}"},
+            "cannot listen on 'host' 127.0.0.1, 'port' {1}: address already in use",
+            id="port-in-use",
+        ),
+        pytest.param(
+            {"ECRATE_DATABASE": "sqlite://{0}/newer.db"},
+            "the data in 'database' {0}/newer.db was written by a newer ecrate (schema 999); run "
+            "that version or restore a backup",
+            id="newer-data",
+        ),
+        pytest.param(
+            {"ECRATE_WEBHOOK_CA_BUNDLE": "/proc/none/ca.pem"},
+            "cannot use 'webhook_ca_bundle' /proc/none/ca.pem: No such file or directory",
+            id="no-bundle-for-webhooks",
+        ),
+        pytest.param(
+            {"ECRATE_REPLICATION_CA_BUNDLE": "/proc/none/ca.pem"},
+            "cannot use 'replication_ca_bundle' /proc/none/ca.pem: No such file or directory",
+            id="no-bundle-for-replication",
+        ),
+        pytest.param(
+            {"ECRATE_REPLICATION_DESTINATIONS": "/proc/none/to.toml"},
+            "cannot use 'replication_destinations' /proc/none/to.toml: No such file or directory",
+            id="no-destinations",
+        ),
+        pytest.param(
+            {"ECRATE_SCAN_COMMAND": "no-such-scanner {{layout}}"},
+            "cannot use 'scan_command' no-such-scanner {{layout}}: there is no program "
+            "no-such-scanner",
+            id="no-scanner",
+        ),
+        pytest.param(
+            {"ECRATE_TLS_CERTIFICATE": "{0}/junk"},
+            "settings 'tls_certificate' and 'tls_key' go together",
+            id="half-of-tls",
+        ),
+        pytest.param(
+            {"ECRATE_S3_ACCESS_KEY_ID": "AKIDEXAMPLE", "ECRATE_BLOBS": "s3://layers"},
+            "settings 's3_access_key_id' and 's3_secret_access_key' go together",
+            id="half-of-a-key",
+        ),
+        pytest.param(
+            {"ECRATE_DEV": "true", "ECRATE_SEED": "/proc/none/seed.toml"},
+            "cannot read 'seed' /proc/none/seed.toml: No such file or directory",
+            id="no-seed",
+        ),
+        pytest.param(
+            {"ECRATE_CONFIG": "/proc/none/ecrate.toml"},
+            "cannot read /proc/none/ecrate.toml: No such file or directory",
+            id="no-file",
+        ),
+        pytest.param(
+            {"ECRATE_UPLOAD_IDLE": "24h"},
+            "setting 'upload_idle' is '24h' in the environment (ECRATE_UPLOAD_IDLE); accepted: a "
+            "number of seconds",
+            id="unit",
+        ),
+        pytest.param(
+            {"ECRATE_SCAN_SIZE": "32GiB"},
+            "setting 'scan_size' is '32GiB' in the environment (ECRATE_SCAN_SIZE); accepted: a "
+            "whole number",
+            id="unit-of-bytes",
         ),
         pytest.param(
             {"ECRATE_PORT": "x"},
@@ -429,11 +499,21 @@ def test_setting_that_cannot_be_used_stops_the_start_with_one_line(
 ) -> None:
     (tmp_path / "junk").write_text("nothing of use, but long enough for a header\n" * 9)
     (tmp_path / "short").write_text("00\n")
-    filled = {name: value.format(tmp_path) for name, value in variables.items()}
+    lay_database(tmp_path / "newer.db")
+    with contextlib.closing(sqlite3.connect(tmp_path / "newer.db")) as newer, newer:
+        newer.execute("UPDATE schema_version SET version = 999, oldest_code = 999")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        values = (tmp_path, taken.getsockname()[1])
+        filled = {name: value.format(*values) for name, value in variables.items()}
 
-    code, said = refusal(tmp_path, **filled)
+        code, said = refusal(tmp_path, **filled)
 
-    assert (code, said) == (2, f"ecrate: {message.format(tmp_path)}\n")
+    expected = message.format(*values)
+    for variable in variables:
+        name = variable.removeprefix("ECRATE_").lower()
+        if f"'{name}'" in expected and variable not in expected:
+            expected += f"; '{name}' is set in the environment ({variable})"
+    assert (code, said) == (2, f"ecrate: {expected}\n")
 
 
 def test_seed_is_for_development_only() -> None:

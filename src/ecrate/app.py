@@ -47,12 +47,14 @@ from ecrate.operations.core import Core
 from ecrate.operations.identities import NewAccessKey, arn_of, new_key_id
 from ecrate.operations.seals import Seals
 from ecrate.operations.tokens import SECRET, fingerprint_of
+from ecrate.scanning.external import check_command
 from ecrate.seed import sow
 from ecrate.settings import SettingError, Settings
 from ecrate.store import engines, identities, installation
 from ecrate.store.database import Database
 from ecrate.store.leases import delete_leases
 from ecrate.store.tokens import find_fingerprint, put_fingerprint
+from ecrate.upstream.addresses import parse_networks
 from ecrate.upstream.destinations import read_destinations
 from ecrate.upstream.opening import check_bundle
 from ecrate.web.body import Bodies
@@ -63,6 +65,7 @@ from ecrate.web.health import Readiness, answer_health
 from ecrate.web.hosts import Hosts
 from ecrate.web.logs import log_request
 from ecrate.web.metrics import Metrics
+from ecrate.web.proxies import Proxies
 from ecrate.web.scrape import Scrape
 from ecrate.web.server import Doors, Handler, Observer, serve
 from ecrate.web.supervisor import Supervisor, listen
@@ -138,12 +141,12 @@ def lock_data(data: Path) -> int:
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
         lock = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise SettingError(f"cannot use data directory {data}: {error.strerror}") from None
+        raise SettingError(f"cannot use 'data' {data}: {error.strerror}") from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(lock)
-        raise SettingError(f"another ecrate is running on data directory {data}") from None
+        raise SettingError(f"another ecrate is running on 'data' {data}") from None
     return lock
 
 
@@ -153,7 +156,7 @@ def _listen(settings: Settings, workers: int) -> list[socket.socket]:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SettingError(
-            f"cannot listen on {settings.host} port {settings.port}: {reason.lower()}"
+            f"cannot listen on 'host' {settings.host}, 'port' {settings.port}: {reason.lower()}"
         ) from None
 
 
@@ -172,8 +175,11 @@ def _prepare(settings: Settings, layout: Layout) -> NewAccessKey | None:
         blobs.check()
     with usable("replication_destinations", settings.replication_destinations):
         read_destinations(settings.replication_destinations)
-    with usable("upstream_ca_bundle", settings.upstream_ca_bundle):
-        check_bundle(settings.upstream_ca_bundle)
+    for name in ("upstream_ca_bundle", "webhook_ca_bundle", "replication_ca_bundle"):
+        with usable(name, bundle := getattr(settings, name)):
+            check_bundle(bundle)
+    with usable("scan_command", settings.scan_command):
+        check_command(settings.scan_command)
     audit = open_audit(settings, layout)
     if audit is not None:
         with usable("audit_log", Path(settings.audit_log)):
@@ -334,6 +340,7 @@ async def _work(
         ],
         observers,
         on_stop=[streams.stop, console.stop],
+        proxies=Proxies(trusted) if (trusted := parse_networks(settings.trusted_proxies)) else None,
     )
     watch = None if metrics is None else metrics.watch_job
     background = Background(core, all_jobs(core, settings), watch)

@@ -91,8 +91,8 @@ def usable_database(url: str) -> Iterator[None]:
         yield
     except DataTooNewError as error:
         raise SettingError(
-            f"the data in {engines.shown(url)} was written by a newer ecrate (schema {error}); "
-            "run that version or restore a backup"
+            f"the data in 'database' {engines.shown(url)} was written by a newer ecrate "
+            f"(schema {error}); run that version or restore a backup"
         ) from None
     except (UnusableError, StoreUnavailable) as error:
         raise SettingError(f"cannot use 'database' {engines.shown(url)}: {error}") from None

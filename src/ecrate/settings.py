@@ -49,6 +49,7 @@ class Settings:
     region: str = "us-east-1"
     registry_host: str = ""
     public_url: str = ""
+    trusted_proxies: str = ""
     secret_file: str = ""
     new_secret: bool = False
     signing_profiles: str = ""
@@ -150,6 +151,13 @@ def trace_settings(
     return settings, sources
 
 
+def with_sources(message: str, sources: Mapping[str, str]) -> str:
+    """Give what is to be told of settings, and where those that it names came from."""
+    named = re.findall(r"'(\w+)'", message)
+    told = [name for name in dict.fromkeys(named) if sources.get(name, message) not in message]
+    return message + "".join(f"; '{name}' is set in {sources[name]}" for name in told)
+
+
 def _given(
     command_line: Mapping[str, Any], environment: Mapping[str, str], file: Path | None
 ) -> Iterator[tuple[str, Any, str]]:
@@ -183,7 +191,7 @@ _KINDS: Final[dict[str, type[Any]]] = {
 _WORDS: Final[dict[type[Any], str]] = {
     bool: "true or false",
     int: "a whole number",
-    float: "a number",
+    float: "a number of seconds",
     str: "a text",
     Path: "a path",
 }
@@ -258,6 +266,7 @@ _RULES: Final[dict[str, tuple[Callable[[Any], bool], str]]] = {
     "region": (_matches(r"[a-z0-9-]{2,25}"), "2 to 25 of a-z, 0-9 and -"),
     "registry_host": (_template, "a host name, with {account} and {region} where they differ"),
     "public_url": (_url, "http://HOST[:PORT] or https://HOST[:PORT]"),
+    "trusted_proxies": (_readable(parse_networks), "networks with commas between: 10.0.0.0/8"),
     "parity": (_matches(r"|ecr"), "'ecr', or nothing"),
     "database": (
         _matches(r"|sqlite:///.+|postgresql://\S+"),

@@ -34,7 +34,13 @@ class _Connection(asyncio.Transport):
     ],
 )
 def test_source_is_what_the_connection_tells(details: dict[str, Any], expected: Source) -> None:
-    request = make_mocked_request("GET", "/", {"User-Agent": "x"}, transport=_Connection(details))
+    request = make_mocked_request(
+        "GET",
+        "/",
+        {"User-Agent": "x"},
+        transport=_Connection(details),
+        sslcontext=details.get("sslcontext"),
+    )
 
     assert source_of(request) == expected
 

@@ -87,16 +87,15 @@ def test_health_needs_no_credentials(server: Server, path: str) -> None:
 def test_second_start_on_the_same_data_is_refused(lone_server: Server) -> None:
     answer = refusal(lone_server.data)
 
-    message = f"ecrate: another ecrate is running on data directory {lone_server.data}\n"
-    assert answer == (2, message)
+    message = f"ecrate: another ecrate is running on 'data' {lone_server.data}"
+    assert answer == (2, f"{message}; 'data' is set in the command line (--data)\n")
     assert is_healthy(lone_server)
 
 
 def test_start_on_a_port_in_use_is_refused(lone_server: Server, tmp_path: Path) -> None:
     answer = refusal(tmp_path / "other", lone_server.port)
 
-    message = f"ecrate: cannot listen on 127.0.0.1 port {lone_server.port}: address already in use"
-    assert answer == (2, message + "\n")
+    assert answer == (2, _in_use(lone_server.port))
     assert is_healthy(lone_server)
 
 
@@ -106,8 +105,14 @@ def test_start_on_a_port_that_another_program_uses_is_refused(tmp_path: Path) ->
 
         answer = refusal(tmp_path / "data", port)
 
-    message = f"ecrate: cannot listen on 127.0.0.1 port {port}: address already in use\n"
-    assert answer == (2, message)
+    assert answer == (2, _in_use(port))
+
+
+def _in_use(port: int) -> str:
+    return (
+        f"ecrate: cannot listen on 'host' 127.0.0.1, 'port' {port}: address already in use; "
+        "'port' is set in the command line (--port)\n"
+    )
 
 
 def test_start_on_data_of_a_newer_version_is_refused(lone_server: Server) -> None:
@@ -119,8 +124,8 @@ def test_start_on_data_of_a_newer_version_is_refused(lone_server: Server) -> Non
     answer = refusal(lone_server.data)
 
     message = (
-        f"ecrate: the data in {lone_server.data}/ecrate.db was written by a newer ecrate "
-        "(schema 99); run that version or restore a backup\n"
+        f"ecrate: the data in 'database' {lone_server.data}/ecrate.db was written by a newer "
+        "ecrate (schema 99); run that version or restore a backup\n"
     )
     assert answer == (2, message)
 

@@ -414,7 +414,10 @@ def refusal(data: Path, env: dict[str, str]) -> str:
 def test_serve_refuses_half_of_the_settings(tmp_path: Path, pairs: Pairs, name: str) -> None:
     told = refusal(tmp_path, {f"ECRATE_TLS_{name.upper()}": str(getattr(pairs.first, name))})
 
-    assert told == "ecrate: settings 'tls_certificate' and 'tls_key' go together\n"
+    assert told == (
+        "ecrate: settings 'tls_certificate' and 'tls_key' go together; "
+        f"'tls_{name}' is set in the environment (ECRATE_TLS_{name.upper()})\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ class AwsFront:
                 caller=caller,
                 parameters={},
                 host=request.headers.get("Host", ""),
-                hosts=self._hosts,
+                hosts=self._hosts.seen_by(request),
                 session_token=signature.token,
                 is_inspection=is_inspection(request.headers),
             )

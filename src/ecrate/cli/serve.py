@@ -48,10 +48,11 @@ def run(arguments: list[str]) -> int:
     """Serve until SIGTERM; one line on standard error if it cannot start."""
     options: dict[str, Any] = vars(parser().parse_args(arguments))
     file = options.pop("config") or os.environ.get("ECRATE_CONFIG")
-    from ecrate.settings import SettingError, load_settings
+    from ecrate.settings import SettingError, trace_settings, with_sources
 
+    sources: dict[str, str] = {}
     try:
-        settings = load_settings(options, os.environ, Path(file) if file else None)
+        settings, sources = trace_settings(options, os.environ, Path(file) if file else None)
         from ecrate.web.logs import set_up_logs
 
         set_up_logs(settings.log_format)
@@ -62,7 +63,7 @@ def run(arguments: list[str]) -> int:
 
         return run_server(settings, tell)
     except SettingError as error:
-        print(f"ecrate: {error}", file=sys.stderr)
+        print(f"ecrate: {with_sources(str(error), sources)}", file=sys.stderr)
         return 2
 
 

@@ -127,7 +127,7 @@ def challenge(
     core: Core, request: BaseRequest, hosts: Hosts, route: Route | None, reason: str = ""
 ) -> Response:
     """Give the answer to a request without credentials that would do; `reason` tells why."""
-    base = hosts.base(request.headers.get("Host", ""))
+    base = hosts.seen_by(request).base(request.headers.get("Host", ""))
     if core.anonymous_pull:
         scheme = f'Bearer realm="{base}/v2/token",service="ecr.amazonaws.com"'
         if route is not None and is_repository_name(route.name):

@@ -6,8 +6,10 @@ json`) or grype (`grype oci-dir:{layout} --output json`).
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -83,6 +85,12 @@ def _wait(child: subprocess.Popen[bytes], may_go_on: Callable[[], bool]) -> None
                 raise ScannerError(f"it took more than {_SECONDS:.0f} seconds") from None
             raise InterruptedError from None
         return
+
+
+def check_command(command: str) -> None:
+    """Raise `OSError` where its program is not there or cannot be run."""
+    if command and shutil.which(program := shlex.split(command)[0]) is None:
+        raise FileNotFoundError(errno.ENOENT, f"there is no program {program}")
 
 
 def read_report(report: dict[str, Any], inventory: Inventory) -> tuple[Inventory, Findings]:

@@ -31,8 +31,7 @@ class Server:
 
     def registry(self, account: str = "", region: str = "us-east-1") -> Registry:
         """Give an account's registry in a region; without a name, one that nobody else uses."""
-        name = account or f"{secrets.randbelow(10**12):012d}"
-        return Registry(self.endpoint, name, region, FaultList(self.endpoint, name))
+        return registry_at(self.endpoint, account, region)
 
     def stop(self) -> None:
         """End the server, and delete all it had."""
@@ -47,6 +46,12 @@ class Server:
         if self.process.stdout is not None:
             self.process.stdout.close()
         shutil.rmtree(self.data, ignore_errors=True)
+
+
+def registry_at(endpoint: str, account: str, region: str) -> Registry:
+    """Give an account's registry at a server; without a name, one that nobody else uses."""
+    name = account or f"{secrets.randbelow(10**12):012d}"
+    return Registry(endpoint, name, region, FaultList(endpoint, name))
 
 
 def start_server(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+
+from aiohttp.web import BaseRequest
 
 from ecrate.domain.names import RegistryRef
 
@@ -22,12 +24,17 @@ class Hosts:
     """How registries are reached from outside.
 
     `template` is the setting registry_host, with `{account}` and `{region}`; `public_url` the
-    address behind a proxy; both empty when unset. `has_tls`: this server speaks TLS itself.
+    address behind a proxy; both empty when unset. `has_tls`: the client speaks TLS.
     """
 
     template: str = ""
     public_url: str = ""
     has_tls: bool = False
+
+    def seen_by(self, request: BaseRequest) -> Hosts:
+        """Give the same for a request's client, which may speak TLS to a proxy only."""
+        has_tls = request.scheme == "https"
+        return self if has_tls == self.has_tls else replace(self, has_tls=has_tls)
 
     def scheme(self) -> str:
         """Give the scheme clients use."""

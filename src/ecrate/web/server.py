@@ -21,6 +21,7 @@ from typing_extensions import override
 
 from ecrate.web.body import release_body
 from ecrate.web.connection import Connection
+from ecrate.web.proxies import Proxies
 
 # Host names, addresses and ports; it is quoted in challenges and URLs.
 _HOST: Final = re.compile(r"[a-zA-Z0-9_.:%\[\]-]*")
@@ -44,8 +45,12 @@ class Doors:
         observers: Sequence[Observer] = (),
         *,
         on_stop: Sequence[Callable[[], None]] = (),
+        proxies: Proxies | None = None,
     ) -> None:
-        """What `on_stop` has ends those answers that would not end by themselves."""
+        """What `on_stop` has ends those answers that would not end by themselves; `proxies` are
+        believed.
+        """
+        self._proxies = proxies
         self._doors = doors
         self._observers = observers
         self._on_stop = on_stop
@@ -69,6 +74,8 @@ class Doors:
         return response
 
     async def _answer(self, request: BaseRequest) -> StreamResponse:
+        if self._proxies is not None:
+            request = self._proxies.seen_through(request)
         # RFC 9112 section 3.2: 400 is due for what is no host.
         if _HOST.fullmatch(request.headers.get("Host", "")) is None:
             return Response(status=400, text="The Host header is no host name or address.\n")

@@ -15,11 +15,14 @@ _LONGEST_AGENT: Final = 1024
 
 
 def source_of(request: BaseRequest) -> Source:
-    """Give address, user agent (its first 1,024 characters), and whether TLS is spoken here."""
-    transport = request.transport
-    peer = None if transport is None else transport.get_extra_info("peername")
+    """Give address, user agent (its first 1,024 characters), and whether the client speaks TLS."""
     return Source(
-        address=str(peer[0]).removeprefix(_MAPPED) if peer else "",
+        address=plain_address(request.remote or ""),
         user_agent=request.headers.get("User-Agent", "")[:_LONGEST_AGENT],
-        is_secure=transport is not None and transport.get_extra_info("sslcontext") is not None,
+        is_secure=request.scheme == "https",
     )
+
+
+def plain_address(address: str) -> str:
+    """Give an IPv4 address in its own form."""
+    return address.removeprefix(_MAPPED)
