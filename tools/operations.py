@@ -70,9 +70,8 @@ def page() -> str:
         "",
         (
             f"ECR's API of {API_VERSION} has {len(operations)} operations in botocore {version}; "
-            f"{len(OPERATIONS)} of them are built. The others answer UnknownOperationException and "
-            "name themselves. Where ecrate differs from ECR on purpose stands in "
-            "[deviations.md](deviations.md)."
+            f"{len(OPERATIONS)} of them are built. Where ecrate differs from ECR on purpose stands "
+            "in [deviations.md](deviations.md)."
         ),
         "",
         "For all operations that are built:",
