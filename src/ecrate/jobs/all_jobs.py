@@ -21,7 +21,7 @@ from ecrate.operations.signing import run_signing
 from ecrate.settings import Settings
 
 # benchmarks/throttle.py shows that pushes hardly notice it, benchmarks/collection.py its rate.
-COLLECTOR_RESTS: Final = 2.0
+COLLECTOR_RESTS: Final = 6.0
 _IMPORTS_EVERY: Final = 1.0
 _SWEEP_EVERY: Final = 24 * 3600.0
 

@@ -15,7 +15,7 @@ from ecrate.operations.core import Core
 from ecrate.operations.leases import take_lease
 from ecrate.store import garbage as store
 
-BATCH: Final = 100
+BATCH: Final = 25
 # Each is an image with all its references.
 TRASH_BATCH: Final = 100
 LEASE: Final = "collector"
