@@ -85,7 +85,7 @@ site: .venv-docs/.stamp ## Make build/site of docs/; a warning fails it
 pins: dev ## Compile requirements/*.txt again: make pins PINS_ARGS=--upgrade
 	$(COMPILE) --output-file requirements/run.txt
 	$(COMPILE) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt
-	$(subst pyproject.toml --all-extras --group build,,$(COMPILE)) --group peers --output-file requirements/peers.txt
+	$(subst pyproject.toml --all-extras,,$(COMPILE)) --group peers --output-file requirements/peers.txt
 	$(subst pyproject.toml --all-extras,,$(COMPILE)) --group docs --output-file requirements/docs.txt
 
 release: dev ## Build wheel, sdist, image and chart of this commit: make release RELEASE_ARGS=/tmp/dist
